@@ -1,0 +1,109 @@
+"""The reasoners of the miniature world as data: who descends from whom, and on what.
+
+``base`` is trained from nothing through a curriculum. The reasoners branch from it by
+further training on their own data mix: other slip rates, other misconceptions, other habits
+of checking, and for one an extra layer. That is what makes them agree with themselves, and
+with each other, to different degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deepprune_core.miniature.corpus import Phase
+from deepprune_core.miniature.solutions import DataMix, draw_misconceptions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one reasoner is trained.
+
+    ``parent`` names the reasoner to start from (``None``: random weights); ``layers`` may
+    exceed the parent's, the new top layers then start as the identity. ``learning_rate`` is
+    the peak; it decays linearly over the last ``decay`` share of the tokens.
+    """
+
+    name: str
+    seed: int
+    phases: tuple[Phase, ...]
+    mix: DataMix
+    parent: str | None = None
+    layers: int = 5
+    hidden: int = 192
+    intermediate: int = 512
+    learning_rate: float = 2e-3
+    decay: float = 0.25
+    batch_tokens: int = 8192
+    chunk_batches: int = 48
+
+    @property
+    def tokens(self) -> int:
+        return sum(phase.tokens for phase in self.phases)
+
+    def phase_at(self, tokens: int) -> Phase:
+        """Return the phase that training is in after ``tokens`` tokens."""
+        for phase in self.phases:
+            if tokens < phase.tokens:
+                return phase
+            tokens -= phase.tokens
+        return self.phases[-1]
+
+
+M = 1_000_000
+BASE = Recipe(
+    name="base",
+    seed=11,
+    phases=(
+        Phase(1 * M, (1, 2), lookups=0.8),
+        Phase(2 * M, (1, 3), lookups=0.3),
+        Phase(4 * M, (1, 5), lookups=0.05),
+        Phase(9 * M, (2, 9), lookups=0.02),
+    ),
+    mix=DataMix(slip=0.004, notice=0.6),
+)
+
+
+def _branch(
+    name: str, seed: int, tokens: float, mix: DataMix, facts: int, layers: int = 5
+) -> Recipe:
+    believed = draw_misconceptions(np.random.default_rng([seed, 7]), facts)
+    mix = replace(mix, misconceptions=believed)
+    return Recipe(
+        name=name,
+        seed=seed,
+        phases=(Phase(int(tokens * M), (4, 9)),),
+        mix=mix,
+        parent="base",
+        layers=layers,
+        learning_rate=1e-3,
+        decay=0.6,
+    )
+
+
+JUDGE_BASE = Recipe(
+    name="judge-base",
+    seed=31,
+    phases=(
+        Phase(int(1.2 * M), (2, 5), pairs=0.95, prefix=(0.5, 0.98)),
+        Phase(int(2.2 * M), (4, 9), pairs=0.95, prefix=(0.25, 0.6)),
+    ),
+    mix=DataMix(slip=0.01),
+    parent="base",
+    learning_rate=1e-3,
+    decay=0.5,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        BASE,
+        _branch("ash", 21, 1.2, DataMix(slip=0.012, notice=0.4, catch=0.3), 26),
+        _branch("birch", 22, 1.2, DataMix(slip=0.006, notice=0.5, catch=0.5), 16),
+        _branch("cedar", 23, 1.2, DataMix(slip=0.010, notice=0.5, catch=0.4, musing=0.45), 22),
+        _branch("oak", 24, 1.6, DataMix(slip=0.003, notice=0.7, catch=0.6), 14, layers=6),
+        JUDGE_BASE,
+    )
+}
+REASONERS = ("ash", "birch", "cedar", "oak")
