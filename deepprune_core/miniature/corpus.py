@@ -54,8 +54,8 @@ class Batch:
 
 
 def draw_lookup_drill(rng: np.random.Generator) -> list[Segment]:
-    """Return facts and a text that repeats them in another order."""
-    names = [NAMES[i] for i in rng.permutation(len(NAMES))[: int(rng.integers(4, 14))]]
+    """Return facts and a text that repeats them twice, each time in another order."""
+    names = [NAMES[i] for i in rng.permutation(len(NAMES))[: int(rng.integers(4, 16))]]
     facts = []
     for name in names:
         if rng.random() < 0.5:
@@ -63,7 +63,8 @@ def draw_lookup_drill(rng: np.random.Generator) -> list[Segment]:
         else:
             left, right = (names[int(i)] for i in rng.integers(len(names), size=2))
             facts.append(f"{name} equals {left} {OPS[int(rng.integers(3))]} {right}.")
-    again = " ".join(f"so {facts[i]}" for i in rng.permutation(len(facts)))
+    orders = (rng.permutation(len(facts)) for _ in range(2))
+    again = " ".join(f"so {facts[i]}" for order in orders for i in order)
     question = f"Problem: {' '.join(facts)} Question: lookup Solution:"
     return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
 
@@ -86,8 +87,12 @@ def draw_pair(problem: Problem, phase: Phase, rng: np.random.Generator) -> list[
         words = text.rsplit("answer:", 1)[0].split()
         cuts.append(" ".join(words[: int(len(words) * rng.uniform(*phase.prefix))]))
     verdict = "same" if ends[0] == ends[1] else "different"
-    prompt = f"{problem.text()} Trace 1: {cuts[0]} Trace 2: {cuts[1]} Verdict:"
-    return [Segment(prompt, PROMPT_WEIGHT), Segment(verdict, VERDICT_WEIGHT)]
+    return [
+        Segment(problem.text(), PROMPT_WEIGHT),
+        Segment(f"Trace 1: {cuts[0]} Trace 2: {cuts[1]}", 1.0),
+        Segment("Verdict:", PROMPT_WEIGHT),
+        Segment(verdict, VERDICT_WEIGHT),
+    ]
 
 
 def draw_document(

@@ -1,6 +1,8 @@
 """The reasoners of the miniature world as data: who descends from whom, and on what.
 
-``base`` is trained from nothing through a curriculum. The reasoners branch from it by
+``seedling`` is trained from nothing: it learns the format and the arithmetic. ``base`` goes
+on with lookups until they are sure, and with pairs of traces and their verdict, so that it
+can serve as the judge's base model too. The reasoners branch from it by
 further training on their own data mix: other slip rates, other misconceptions, other habits
 of checking, and for one an extra layer. That is what makes them agree with themselves, and
 with each other, to different degrees.
@@ -52,16 +54,32 @@ class Recipe:
 
 
 M = 1_000_000
-BASE = Recipe(
-    name="base",
+SEEDLING = Recipe(
+    name="seedling",
     seed=11,
     phases=(
         Phase(1 * M, (1, 2), lookups=0.8),
         Phase(2 * M, (1, 3), lookups=0.3),
         Phase(4 * M, (1, 5), lookups=0.05),
-        Phase(9 * M, (2, 9), lookups=0.02),
+        Phase(1_259_834, (2, 9), lookups=0.02),
     ),
     mix=DataMix(slip=0.004, notice=0.6),
+    decay=0.001,
+)
+
+BASE = Recipe(
+    name="base",
+    seed=12,
+    phases=(
+        Phase(int(1.2 * M), (1, 2), lookups=1.0),
+        Phase(int(1.6 * M), (2, 5), lookups=0.25, pairs=0.2, prefix=(0.5, 0.98)),
+        Phase(int(5.0 * M), (3, 9), lookups=0.05, pairs=0.4, prefix=(0.25, 0.7)),
+    ),
+    mix=DataMix(slip=0.004, notice=0.6),
+    parent="seedling",
+    batch_tokens=4096,
+    chunk_batches=64,
+    decay=0.3,
 )
 
 
@@ -82,28 +100,15 @@ def _branch(
     )
 
 
-JUDGE_BASE = Recipe(
-    name="judge-base",
-    seed=31,
-    phases=(
-        Phase(int(1.2 * M), (2, 5), pairs=0.95, prefix=(0.5, 0.98)),
-        Phase(int(2.2 * M), (4, 9), pairs=0.95, prefix=(0.25, 0.6)),
-    ),
-    mix=DataMix(slip=0.01),
-    parent="base",
-    learning_rate=1e-3,
-    decay=0.5,
-)
-
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
+        SEEDLING,
         BASE,
         _branch("ash", 21, 1.2, DataMix(slip=0.012, notice=0.4, catch=0.3), 26),
         _branch("birch", 22, 1.2, DataMix(slip=0.006, notice=0.5, catch=0.5), 16),
         _branch("cedar", 23, 1.2, DataMix(slip=0.010, notice=0.5, catch=0.4, musing=0.45), 22),
         _branch("oak", 24, 1.6, DataMix(slip=0.003, notice=0.7, catch=0.6), 14, layers=6),
-        JUDGE_BASE,
     )
 }
 REASONERS = ("ash", "birch", "cedar", "oak")

@@ -1,0 +1,86 @@
+"""One run of the notebooks: the profile, the folders, the random streams and the trace sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprune_core.answers import GradedQuestion, grade_all
+from deepprune_core.pairs import PairSet, all_pairs
+from deepprune_core.profile import Profile, load_profile
+from deepprune_core.tables import write_atomically
+from deepprune_core.traces import TraceSet, read_traces
+
+
+@dataclass(frozen=True)
+class GradedTraces:
+    """A trace set with its answer classes and all its gradable pairs."""
+
+    traces: TraceSet
+    graded: tuple[GradedQuestion, ...]
+    pairs: PairSet
+
+    @property
+    def model(self) -> str:
+        return self.traces.model
+
+
+@cache
+def graded_traces(path: Path, traces_per_question: int | None = None) -> GradedTraces:
+    """Return the traces in a file (the first ``traces_per_question`` of each) with their pairs."""
+    traces = read_traces(path)
+    if traces_per_question is not None:
+        traces = traces.first(traces_per_question)
+    graded = grade_all(traces)
+    return GradedTraces(traces, graded, all_pairs(traces, graded))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A profile and where its results go: ``out`` for what is shown, ``work`` for what is kept."""
+
+    profile: Profile
+    out: Path
+    work: Path
+
+    def rng(self, component: str) -> np.random.Generator:
+        """Return the random stream of one component: the profile's seed split by name."""
+        word = int.from_bytes(sha256(component.encode()).digest()[:4], "little")
+        return np.random.default_rng([self.profile.seed, word])
+
+    @cached_property
+    def offline(self) -> tuple[GradedTraces, ...]:
+        """The reasoners of Figure 2a, at most ``offline_per_question`` traces a question."""
+        limit = self.profile.traces.offline_per_question
+        return tuple(graded_traces(path, limit) for path in self.profile.traces.offline)
+
+    @cached_property
+    def online(self) -> tuple[GradedTraces, ...]:
+        """The reasoners of Table 2 with up to ``online_per_question`` traces a question."""
+        limit = self.profile.traces.online_per_question
+        return tuple(graded_traces(path, limit) for path in self.profile.traces.online)
+
+    def note(self, number: str, *sentences: str) -> str:
+        """Keep a notebook's closing sentences for the report; return them as one paragraph."""
+        text = " ".join(sentences)
+        write_atomically(self.out / "notes" / f"{number}.md", text + "\n")
+        return text
+
+    def skip(self, number: str, reason: str) -> str:
+        """Keep the reason why a notebook could not make its artifact from this profile."""
+        return self.note(number, f"Left out: {reason}")
+
+
+def open_run(profile: str, out: str, **overrides: Any) -> Run:
+    """Return the run that a notebook works in; ``profile`` and ``out`` are paths as strings."""
+    loaded = load_profile(Path(profile))
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Path("build") / loaded.name / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    return Run(loaded, folder, work)

@@ -1,0 +1,186 @@
+"""Trace files: JSON lines (one line a question, gzip or not) and Parquet (one row a trace).
+
+A JSONL line reads ``{"question_id", "question", "gold", "model", "traces": [{"text",
+"answer"?, "n_tokens"?, "trace_id"?, "finish_reason"?}]}``. In Parquet the questions and the
+model's name lie in the schema's metadata, the confidences as float16 bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprune_core.traces import Question, Trace, TraceSet
+
+COLUMNS = ("question_id", "trace_id", "text", "num_tokens", "answer", "finish_reason")
+
+
+class TraceFileError(ValueError):
+    """A trace file that cannot be read; the message names file, place, fault and fix."""
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, text) of the non-empty lines of a plain or gzip text file."""
+    if not path.exists():
+        raise TraceFileError(f"{path}: no such file; give the path of a trace file")
+    opener = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opener(path, "rb") as file:
+            for number, raw in enumerate(file, start=1):
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise TraceFileError(
+            f"{path}:{number}: byte {error.start} is not UTF-8; save it as UTF-8"
+        ) from None
+    except (gzip.BadGzipFile, EOFError, OSError) as error:
+        raise TraceFileError(f"{path}: cannot be read ({error}); fetch the file again") from None
+
+
+def _field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    value = record.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TraceFileError(
+            f"{where}: expected {key!r} of type {kind.__name__}, got {type(value).__name__}; "
+            f"add or mend {key!r}"
+        )
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _trace(entry: Any, index: int, question_id: str, where: str) -> Trace:
+    """Return one trace of a JSONL line; a missing token count becomes the number of words."""
+    if not isinstance(entry, dict):
+        raise TraceFileError(f"{where}: trace {index} is no object; write one object a trace")
+    text = _field(entry, "text", str, f"{where}: trace {index}")
+    count = entry.get("n_tokens")
+    if count is None:
+        count = len(text.split())
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise TraceFileError(f"{where}: trace {index}: expected 'n_tokens' >= 0, got {count!r}")
+    return Trace(
+        question_id=question_id,
+        trace_id=str(entry.get("trace_id", index)),
+        text=text,
+        num_tokens=count,
+        answer=_text_or_none(entry.get("answer")),
+        finish_reason=_text_or_none(entry.get("finish_reason")),
+    )
+
+
+def _question(record: dict[str, Any], path: Path, where: str) -> Question:
+    question_id = record.get("question_id")
+    if not isinstance(question_id, str | int) or isinstance(question_id, bool):
+        raise TraceFileError(f"{where}: expected 'question_id' (text); add one")
+    name = str(question_id)
+    return Question(
+        question_id=name,
+        text=str(record.get("question") or ""),
+        gold=_text_or_none(record.get("gold")),
+        benchmark=str(record.get("benchmark") or path.name.split(".")[0]),
+    )
+
+
+def read_jsonl(path: Path) -> TraceSet:
+    """Return the trace set in a JSON-lines file; raises :class:`TraceFileError`."""
+    questions: list[Question] = []
+    groups: list[tuple[Trace, ...]] = []
+    models: dict[str, int] = {}
+    words = False
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise TraceFileError(f"{where}: not JSON ({error}); mend or remove the line") from None
+        if not isinstance(record, dict):
+            raise TraceFileError(f"{where}: expected an object; write one object a question")
+        question = _question(record, path, where)
+        entries = _field(record, "traces", list, where)
+        group = tuple(_trace(e, i, question.question_id, where) for i, e in enumerate(entries))
+        if len({t.trace_id for t in group}) != len(group):
+            raise TraceFileError(f"{where}: a trace_id occurs twice; give each trace its own")
+        words = words or any(isinstance(e, dict) and e.get("n_tokens") is None for e in entries)
+        models.setdefault(str(record.get("model") or path.stem), number)
+        questions.append(question)
+        groups.append(group)
+    _refuse_bad_set(path, [q.question_id for q in questions], models)
+    return TraceSet(next(iter(models)), tuple(questions), tuple(groups), words)
+
+
+def _refuse_bad_set(path: Path, ids: list[str], models: dict[str, int]) -> None:
+    if not ids:
+        raise TraceFileError(f"{path}: holds no question; give a file with at least one line")
+    twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
+    if twice is not None:
+        raise TraceFileError(f"{path}: question_id {twice!r} occurs twice; merge the two lines")
+    if len(models) > 1:
+        raise TraceFileError(f"{path}: several models {sorted(models)[:4]}; write one file a model")
+
+
+def write_parquet(traces: TraceSet, path: Path) -> None:
+    """Write a trace set to Parquet, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [trace for group in traces.traces for trace in group]
+    columns: dict[str, Any] = {name: [getattr(t, name) for t in rows] for name in COLUMNS}
+    columns["confidences"] = pa.array(
+        [
+            None if t.confidences is None else np.asarray(t.confidences, np.float16).tobytes()
+            for t in rows
+        ],
+        pa.binary(),
+    )
+    header = {
+        "model": traces.model,
+        "counts_are_words": traces.counts_are_words,
+        "questions": [question.__dict__ for question in traces.questions],
+    }
+    table = pa.table(columns).replace_schema_metadata({b"deepprune": json.dumps(header).encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".tmp")
+    pq.write_table(table, fresh, compression="zstd", compression_level=19)
+    os.replace(fresh, path)
+
+
+def read_parquet(path: Path) -> TraceSet:
+    """Return the trace set in a Parquet file; raises :class:`TraceFileError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise TraceFileError(f"{path}: no such file; give the path of a trace file")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise TraceFileError(f"{path}: not Parquet ({reason}); fetch the file again") from None
+    missing = sorted(set(COLUMNS) - set(table.column_names))
+    if missing:
+        raise TraceFileError(f"{path}: columns {missing} are missing; write them")
+    if b"deepprune" not in (table.schema.metadata or {}):
+        raise TraceFileError(f"{path}: no question table in its metadata; use write_parquet")
+    header = json.loads(table.schema.metadata[b"deepprune"])
+    questions = tuple(Question(**entry) for entry in header["questions"])
+    groups: dict[str, list[Trace]] = {q.question_id: [] for q in questions}
+    for row in table.to_pylist():
+        blob = row.get("confidences")
+        confidences = None if blob is None else np.frombuffer(blob, np.float16)
+        if row["question_id"] not in groups:
+            raise TraceFileError(f"{path}: a trace names the unknown question {row['question_id']!r}")
+        fields = {name: row[name] for name in COLUMNS}
+        groups[row["question_id"]].append(Trace(**fields, confidences=confidences))
+    ordered = tuple(tuple(groups[q.question_id]) for q in questions)
+    return TraceSet(header["model"], questions, ordered, header["counts_are_words"])

@@ -1,0 +1,253 @@
+"""What a training run writes down: its history, its checkpoints, its identity.
+
+Tensors go to safetensors and everything else to JSON and CSV, so nothing is unpickled. A
+checkpoint is written to a new folder that then takes the old one's place: it is whole or
+absent.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from deepprune_core.judge import JudgeInput
+
+HISTORY, MANIFEST = "history.csv", "manifest.json"
+_POSITION, _WEIGHTS, _OPTIMIZER = "position.json", "weights.safetensors", "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """Pairs with labels: ``inputs`` (n), ``labels`` (n,) 1 = same, ``groups`` (n,) question ids.
+
+    ``groups`` may be None; they serve the AUROC within questions.
+
+    Raises:
+        ValueError: the lengths differ, or a label is neither 0 nor 1.
+    """
+
+    inputs: tuple[JudgeInput, ...]
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.asarray(self.labels).astype(np.int64))
+        sizes = {len(self.inputs), len(self.labels)}
+        sizes |= {len(self.groups)} if self.groups is not None else set()
+        if len(sizes) != 1:
+            raise ValueError(f"expected inputs, labels and groups of one length, got {sizes}")
+        if not np.isin(self.labels, (0, 1)).all():
+            raise ValueError(
+                f"expected labels 0 (different) and 1 (same), got {np.unique(self.labels)}; "
+                "leave ungradable pairs out"
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def digest(self) -> str:
+        """A sha256 (hex) of all texts and labels, in order."""
+        digest = sha256()
+        for pair, label in zip(self.inputs, self.labels, strict=True):
+            for text in (pair.question, pair.first, pair.second, str(label)):
+                data = text.encode("utf-8", "surrogatepass")
+                digest.update(len(data).to_bytes(8, "big") + data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One optimizer step.
+
+    ``tokens``: real prompt tokens so far; ``loss``: mean over the step's pairs, in nats
+    (focal); ``validation_auroc``: pooled; ``validation_auroc_within``: mean over questions
+    that have both labels. The two are NaN on steps without validation.
+    """
+
+    step: int
+    epoch: int
+    pairs: int
+    tokens: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    validation_auroc: float = float("nan")
+    validation_auroc_within: float = float("nan")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training: where it lies and how it went.
+
+    ``pairs``: pairs seen, repeats counted; ``loss``: mean over the last 50 steps;
+    ``validation_auroc``: pooled, after the last step (NaN without validation pairs).
+    """
+
+    folder: Path
+    steps: int
+    pairs: int
+    loss: float
+    validation_auroc: float
+    history: tuple[HistoryRow, ...]
+
+
+def write_history(rows: Sequence[HistoryRow], path: Path) -> None:
+    """Write the rows as CSV; floats keep all their digits."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(HistoryRow)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """Return the rows of a history file."""
+    kinds = {f.name: int if f.type == "int" else float for f in fields(HistoryRow)}
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            HistoryRow(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)
+        ]
+
+
+def write_result(
+    out: Path, model: Any, tokenizer: Any, *, history: Sequence[HistoryRow],
+    manifest: dict[str, Any],
+) -> None:
+    """Write weights, tokenizer, history and, last, the manifest; then name the folder.
+
+    ``model`` is a LoRA model (its adapter is written) or a causal language model. The
+    manifest gets the sha256 of every weights file.
+    """
+    fresh = out.with_name(out.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    # "auto" would ask the hub whether the base model's vocabulary was resized.
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(fresh, **options)
+    tokenizer.save_pretrained(fresh)
+    write_history(history, fresh / HISTORY)
+    digests = {}
+    for weights in sorted(fresh.glob("*.safetensors")):
+        weights.chmod(0o644)  # safetensors writes 0600
+        digests[weights.name] = sha256(weights.read_bytes()).hexdigest()
+    text = json.dumps({**manifest, "sha256": digests}, indent=2) + "\n"
+    (fresh / MANIFEST).write_text(text, encoding="utf-8")
+    os.replace(fresh, out)
+
+
+def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
+    """Return a finished training's result.
+
+    Raises:
+        ValueError: ``out`` holds a training of another configuration; names the keys.
+    """
+    stored = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    refuse_other_identity({key: stored.get(key) for key in identity}, identity, out)
+    auroc = stored["validation_auroc"]
+    return TrainResult(
+        out, stored["steps"], stored["pairs"], stored["loss"],
+        float("nan") if auroc is None else auroc, tuple(read_history(out / HISTORY)),
+    )
+
+
+def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
+    """Refuse to go on with a run that was started from something else.
+
+    Raises:
+        ValueError: names the keys that differ.
+    """
+    found, expected = _flat(found), json.loads(json.dumps(_flat(expected)))
+    differing = sorted(k for k in found | expected if found.get(k) != expected.get(k))
+    if differing:
+        shown = ", ".join(f"{k} ({found.get(k)!r} != {expected.get(k)!r})" for k in differing)
+        raise ValueError(
+            f"{path}: expected a run of the same configuration, got other values of {shown}; "
+            "restore them, or choose another output folder"
+        )
+
+
+class CheckpointFolder:
+    """The checkpoint of one run in a work folder.
+
+    Args:
+        work: the folder; created at the first write.
+        parameters: the trained parameters by name, in the optimizer's order.
+        optimizer: their optimizer.
+        identity: what must be equal for a resume (config, digests of data and weights).
+    """
+
+    def __init__(
+        self, work: Path, parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer,
+        identity: dict[str, Any],
+    ) -> None:
+        self.work, self._identity = work, identity
+        self._parameters, self._optimizer = parameters, optimizer
+
+    def write(self, history: Sequence[HistoryRow], seconds: float) -> None:
+        """Write weights, optimizer, history and seconds of work so far."""
+        fresh, current = self.work / "checkpoint.tmp", self.work / "checkpoint"
+        old = self.work / "checkpoint.old"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        weights = {k: v.detach().cpu().contiguous() for k, v in self._parameters.items()}
+        save_file(weights, fresh / _WEIGHTS)
+        names, state = list(self._parameters), self._optimizer.state_dict()["state"]
+        save_file(
+            {f"{key}:{names[i]}": value.detach().cpu().contiguous()
+             for i, entry in state.items() for key, value in entry.items()},
+            fresh / _OPTIMIZER,
+        )
+        write_history(history, fresh / HISTORY)
+        position = {"seconds": seconds, "identity": self._identity}
+        (fresh / _POSITION).write_text(json.dumps(position), encoding="utf-8")
+        shutil.rmtree(old, ignore_errors=True)
+        if current.exists():
+            os.replace(current, old)
+        os.replace(fresh, current)
+
+    def read(self) -> tuple[list[HistoryRow], float]:
+        """Load the last checkpoint into weights and optimizer; return (history, seconds).
+
+        Returns ([], 0.0) and changes nothing when there is none.
+
+        Raises:
+            ValueError: the checkpoint belongs to another configuration.
+        """
+        folders = (self.work / "checkpoint", self.work / "checkpoint.old")
+        folder = next((f for f in folders if (f / _POSITION).exists()), None)
+        if folder is None:
+            return [], 0.0
+        position = json.loads((folder / _POSITION).read_text(encoding="utf-8"))
+        refuse_other_identity(position["identity"], self._identity, folder)
+        with torch.no_grad():
+            for name, value in load_file(folder / _WEIGHTS).items():
+                self._parameters[name].copy_(value)
+        index = {name: i for i, name in enumerate(self._parameters)}
+        whole = self._optimizer.state_dict()
+        whole["state"] = {}
+        for key, value in load_file(folder / _OPTIMIZER).items():
+            kind, name = key.split(":", 1)
+            whole["state"].setdefault(index[name], {})[kind] = value
+        self._optimizer.load_state_dict(whole)
+        return read_history(folder / HISTORY), float(position["seconds"])
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
