@@ -15,45 +15,21 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from deepprune_core.judge_inputs import Judge, JudgeInput
 from deepprune_core.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token
+
+__all__ = ["CausalLMJudge", "Judge", "JudgeInput", "pad_right", "token_batches", "verdict_logits", "weights_digest"]
 
 _log = logging.getLogger(__name__)
 _PROGRESS_AFTER_S = 5.0
-
-
-@dataclass(frozen=True)
-class JudgeInput:
-    """One question to the judge: will the two prefixes reach the same final answer?"""
-
-    question: str
-    first: str
-    second: str
-
-    @property
-    def swapped(self) -> JudgeInput:
-        """The same pair in the other order."""
-        return JudgeInput(self.question, self.second, self.first)
-
-
-class Judge(Protocol):
-    """Anything that scores pairs of prefixes."""
-
-    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return P(same) per pair: ``(n,)`` float64 in [0, 1], in input order."""
-        ...
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the prompt tokens the judge reads per pair: ``(n,)`` int64."""
-        ...
 
 
 def token_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from deepprune_core.judge import Judge, JudgeInput
+    from deepprune_core.judge_inputs import Judge, JudgeInput
 
 KEY_BYTES = 16
 _SAVE_EVERY = 20_000

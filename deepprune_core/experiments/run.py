@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deepprune_core.answers import GradedQuestion, grade_all
 from deepprune_core.pairs import PairSet, all_pairs
-from deepprune_core.profile import Profile, load_profile
+from deepprune_core.profile import ROOT, Profile, load_profile
 from deepprune_core.tables import write_atomically
 from deepprune_core.traces import TraceSet, read_traces
 
@@ -29,6 +29,11 @@ class GradedTraces:
     def model(self) -> str:
         return self.traces.model
 
+    @property
+    def benchmark_of(self) -> np.ndarray:
+        """The benchmark of each question: (q,) str."""
+        return np.array([q.benchmark for q in self.traces.questions])
+
 
 @cache
 def graded_traces(path: Path, traces_per_question: int | None = None) -> GradedTraces:
@@ -37,7 +42,7 @@ def graded_traces(path: Path, traces_per_question: int | None = None) -> GradedT
     if traces_per_question is not None:
         traces = traces.first(traces_per_question)
     graded = grade_all(traces)
-    return GradedTraces(traces, graded, all_pairs(traces, graded))
+    return GradedTraces(traces, graded, all_pairs(graded))
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,32 @@ class Run:
     out: Path
     work: Path
 
-    def rng(self, component: str) -> np.random.Generator:
+    def rng(self, *component: str | int) -> np.random.Generator:
         """Return the random stream of one component: the profile's seed split by name."""
-        word = int.from_bytes(sha256(component.encode()).digest()[:4], "little")
+        word = int.from_bytes(sha256(repr(component).encode()).digest()[:4], "little")
         return np.random.default_rng([self.profile.seed, word])
 
+    def load(self, paths: Sequence[Path], limit: int | None) -> tuple[GradedTraces, ...]:
+        """Return the graded traces of several files; paths are relative to the repository."""
+        return tuple(graded_traces(ROOT / path, limit) for path in paths)
+
     @cached_property
-    def offline(self) -> tuple[GradedTraces, ...]:
-        """The reasoners of Figure 2a, at most ``offline_per_question`` traces a question."""
-        limit = self.profile.traces.offline_per_question
-        return tuple(graded_traces(path, limit) for path in self.profile.traces.offline)
+    def redundancy(self) -> tuple[GradedTraces, ...]:
+        """The reasoners of Figure 2a."""
+        traces = self.profile.traces
+        return self.load(traces.redundancy, traces.redundancy_per_question)
+
+    @cached_property
+    def unseen(self) -> tuple[GradedTraces, ...]:
+        """The reasoners that test the judge, with a few traces a question."""
+        traces = self.profile.traces
+        return self.load(traces.unseen, traces.test_per_question)
 
     @cached_property
     def online(self) -> tuple[GradedTraces, ...]:
-        """The reasoners of Table 2 with up to ``online_per_question`` traces a question."""
-        limit = self.profile.traces.online_per_question
-        return tuple(graded_traces(path, limit) for path in self.profile.traces.online)
+        """The reasoners of Table 2."""
+        traces = self.profile.traces
+        return self.load(traces.online, traces.online_per_question)
 
     def note(self, number: str, *sentences: str) -> str:
         """Keep a notebook's closing sentences for the report; return them as one paragraph."""
@@ -76,11 +91,12 @@ class Run:
         return self.note(number, f"Left out: {reason}")
 
 
-def open_run(profile: str, out: str, **overrides: Any) -> Run:
+def open_run(profile: str, out: str) -> Run:
     """Return the run that a notebook works in; ``profile`` and ``out`` are paths as strings."""
-    loaded = load_profile(Path(profile))
-    folder = Path(out)
+    path, folder = Path(profile), Path(out)
+    loaded = load_profile(path if path.is_absolute() else ROOT / path)
+    folder = folder if folder.is_absolute() else ROOT / folder
     folder.mkdir(parents=True, exist_ok=True)
-    work = Path("build") / loaded.name / "work"
+    work = ROOT / "build" / folder.name / "work"
     work.mkdir(parents=True, exist_ok=True)
     return Run(loaded, folder, work)

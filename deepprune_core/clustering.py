@@ -1,0 +1,150 @@
+r"""Greedy clustering of unfinished traces (paper, section 3, online pruning).
+
+Traces arrive one by one. A trace is compared with every cluster:
+
+.. math:: \mathrm{sim}(t_i, c_j) = \frac{1}{p} \sum_{h=1}^{p} J(t_i, t_h^{(j)}), \quad p \le K_1,
+
+over p members drawn from the cluster. It joins the best cluster whose similarity is greater
+than :math:`\tau`, and opens a new one otherwise, while fewer than K exist. The module knows no
+engine and no judge: it asks a callable for the scores of pairs of trace indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Pair = tuple[int, int]
+ScorePairs = Callable[[Sequence[Pair]], np.ndarray]
+"""Maps n pairs (arriving trace, representative) to (n,) probabilities of the same answer."""
+
+STOPPED = -1
+
+
+@dataclass(frozen=True)
+class ClusteringConfig:
+    """The rule's settings; the defaults are the paper's, where it gives them.
+
+    ``tau``: least similarity (exclusive) to join. ``max_clusters``: K.
+    ``max_representatives``: K1. ``overflow`` names what happens to an unmatched trace once K
+    clusters exist, which the paper leaves open: ``join_best`` joins the most similar cluster,
+    ``keep_alone`` opens a cluster beyond K, ``stop`` drops the trace. ``similarity`` averages
+    probabilities (``mean``) or yes/no votes at 1/2 (``vote``).
+    """
+
+    tau: float = 0.5
+    max_clusters: int = 32
+    max_representatives: int = 10
+    overflow: Literal["join_best", "keep_alone", "stop"] = "join_best"
+    similarity: Literal["mean", "vote"] = "mean"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau <= 1:
+            raise ValueError(f"expected tau in [0, 1], got {self.tau}")
+        if self.max_clusters < 1 or self.max_representatives < 1:
+            raise ValueError(f"expected K and K1 of at least 1, got {self}")
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """The outcome for n traces.
+
+    ``clusters``: members in arrival order, clusters in order of birth; ``similarity``: best
+    similarity each trace met on arrival, in arrival order (NaN for the first); ``asked``: all
+    scored pairs; ``stopped``: traces that the ``stop`` rule dropped.
+    """
+
+    clusters: tuple[tuple[int, ...], ...]
+    similarity: np.ndarray
+    asked: tuple[Pair, ...]
+    stopped: tuple[int, ...]
+
+    @property
+    def judge_calls(self) -> int:
+        return len(self.asked)
+
+
+class GreedyClusterer:
+    """Grows the clustering one trace at a time, for replay and live runs alike."""
+
+    def __init__(
+        self, score: ScorePairs, config: ClusteringConfig, rng: np.random.Generator
+    ) -> None:
+        self.config = config
+        self._score, self._rng = score, rng
+        self._clusters: list[list[int]] = []
+        self._similarity: list[float] = []
+        self._asked: list[Pair] = []
+        self._stopped: list[int] = []
+
+    def add(self, trace: int) -> int:
+        """Place an arriving trace; return its cluster's index, or STOPPED.
+
+        All its pairs go to the scorer in one call.
+        """
+        similarities = self._similarities(trace)
+        best = int(np.argmax(similarities)) if len(similarities) else STOPPED
+        self._similarity.append(float(similarities[best]) if len(similarities) else float("nan"))
+        place = self._place(similarities, best)
+        if place == STOPPED:
+            self._stopped.append(trace)
+        elif place == len(self._clusters):
+            self._clusters.append([trace])
+        else:
+            self._clusters[place].append(trace)
+        return place
+
+    def result(self) -> Clustering:
+        """Return the clustering so far."""
+        return Clustering(
+            tuple(map(tuple, self._clusters)),
+            np.array(self._similarity),
+            tuple(self._asked),
+            tuple(self._stopped),
+        )
+
+    def _place(self, similarities: np.ndarray, best: int) -> int:
+        """Return the cluster to join; one past the last means a new one."""
+        count = len(self._clusters)
+        if count and similarities[best] > self.config.tau:
+            return best
+        if count < self.config.max_clusters or self.config.overflow == "keep_alone":
+            return count
+        return best if self.config.overflow == "join_best" else STOPPED
+
+    def _similarities(self, trace: int) -> np.ndarray:
+        """Return sim(trace, cluster) for every cluster: (clusters,)."""
+        if not self._clusters:
+            return np.zeros(0)
+        drawn = [self._representatives(cluster) for cluster in self._clusters]
+        pairs = [(trace, member) for members in drawn for member in members]
+        scores = np.asarray(self._score(pairs), dtype=np.float64)
+        if scores.shape != (len(pairs),) or not ((scores >= 0) & (scores <= 1)).all():
+            raise ValueError(
+                f"expected {len(pairs)} scores in [0, 1] from the judge, got shape {scores.shape}"
+            )
+        self._asked += pairs
+        if self.config.similarity == "vote":
+            scores = (scores > 0.5).astype(np.float64)
+        ends = np.cumsum([len(members) for members in drawn])
+        return np.array([part.mean() for part in np.split(scores, ends[:-1])])
+
+    def _representatives(self, cluster: list[int]) -> list[int]:
+        """Return p <= K1 members, drawn without replacement, in arrival order."""
+        if len(cluster) <= self.config.max_representatives:
+            return list(cluster)
+        rows = self._rng.choice(len(cluster), self.config.max_representatives, replace=False)
+        return [cluster[i] for i in np.sort(rows)]
+
+
+def greedy_cluster(
+    order: Sequence[int], score: ScorePairs, config: ClusteringConfig, rng: np.random.Generator
+) -> Clustering:
+    """Return the greedy clustering of traces that arrive in ``order``."""
+    clusterer = GreedyClusterer(score, config, rng)
+    for trace in order:
+        clusterer.add(trace)
+    return clusterer.result()

@@ -1,0 +1,81 @@
+"""What an engine is: it streams one request's tokens, stops when told, and counts honestly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+import numpy as np
+
+CONFIDENCE_TOP_K = 20
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How tokens are drawn; ``top_k`` 0 and ``top_p`` 1 switch the cut-offs off.
+
+    ``confidences``: also return each token's confidence (DeepConf, arXiv 2508.15260): minus
+    the mean log-probability, in nats, of the 20 likeliest tokens at its position.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 1100
+    confidences: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trace to sample: prompt text, its own seed, and ``prefix`` tokens to go on from."""
+
+    request_id: str
+    prompt: str
+    seed: int
+    prefix: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """All that a request has generated so far.
+
+    ``token_ids``: generated ids, without the request's prefix; ``confidences``: float, one a
+    token, or None; ``finish_reason``: ``stop``, ``length``, ``abort``, or None while running.
+    """
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    finish_reason: str | None = None
+    confidences: np.ndarray | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids)
+
+
+class Engine(Protocol):
+    """A source of tokens for many concurrent requests."""
+
+    def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
+        """Yield growing chunks until the request finishes or is aborted."""
+        ...
+
+    async def abort(self, request_id: str) -> None:
+        """Stop a request; unknown or finished ids are ignored."""
+        ...
+
+    def generated_tokens(self) -> int:
+        """Return all tokens generated since the engine was opened, by its own counter."""
+        ...
+
+
+def trace_seed(run_seed: int, question_id: str, trace_index: int) -> int:
+    """Return the seed of one request: 31 bits of a hash, so that no two traces are clones.
+
+    >>> trace_seed(1, "mini-24/000", 0) != trace_seed(1, "mini-24/000", 1)
+    True
+    """
+    digest = sha256(f"{run_seed}\x1f{question_id}\x1f{trace_index}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") & 0x7FFF_FFFF

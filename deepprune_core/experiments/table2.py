@@ -1,0 +1,254 @@
+"""Table 2 and its figures: accuracy and tokens of pruned and plain votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepprune_core.baselines.self_consistency import MajorityCurve
+from deepprune_core.experiments.online import (
+    Cell,
+    control_cell,
+    control_curve,
+    play_all,
+    play_consistency,
+    play_deepconf,
+    play_pruning,
+    select,
+)
+from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.text import NOTHING, count, percent, rate
+from deepprune_core.metrics import Interval, bootstrap_mean
+from deepprune_core.plots_online import Frontier, HeroTrace, Point
+from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
+from deepprune_core.reference import load_reference
+from deepprune_core.tables import Table
+
+CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
+
+
+@dataclass(frozen=True)
+class Online:
+    """All methods on one reasoner: ``cells`` over all its questions, and the control's curve."""
+
+    traces: GradedTraces
+    cells: tuple[Cell, ...]
+    curve: MajorityCurve
+
+    def on(self, benchmark: str) -> tuple[np.ndarray, tuple[Cell, ...]]:
+        """Return the benchmark's questions (mask) and every method's cell on them."""
+        mask = (self.traces.benchmark_of == benchmark) | (benchmark == "all")
+        return mask, tuple(select(cell, mask, benchmark) for cell in self.cells)
+
+
+def play_online(
+    run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion], judge_cost: float
+) -> Online:
+    """Return cons@N, both DeepConfs, DeepPrune under both rules, and both controls."""
+    n = max(len(group) for group in traces.traces.traces)
+    pruning = run.profile.pruning
+    cells = [play_all(run, f"cons@{n}", traces, play_consistency(traces))]
+    if traces.traces.has_confidences:
+        for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
+            play = play_deepconf(run, traces, keep)
+            cells.append(play_all(run, f"DeepConf-{label}", traces, play))
+    pruned = play_all(run, "DeepPrune", traces, play_pruning(questions, pruning.config()))
+    survivors = pruning.config(finish="survivors", vote="cluster_weighted")
+    cells += [
+        pruned,
+        play_all(run, "DeepPrune, survivors", traces, play_pruning(questions, survivors)),
+    ]
+    curve = control_curve(run, traces)
+    gross, net = control_cell(pruned, curve), control_cell(pruned, curve, net_of=judge_cost)
+    cells += [_renamed(gross, CONTROL), _renamed(net, CONTROL_NET)]
+    return Online(traces, tuple(cells), curve)
+
+
+def _renamed(cell: Cell, method: str) -> Cell:
+    from dataclasses import replace
+
+    return replace(cell, method=method)
+
+
+def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
+    """Return DeepPrune's accuracy minus the control's, paired by question."""
+    values = pruned.right.mean(axis=0) - control.right.mean(axis=0)
+    rng = run.rng("difference", pruned.model, pruned.benchmark, control.method)
+    return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
+
+
+def named(cells: Sequence[Cell], method: str) -> Cell:
+    """Return the cell of a method."""
+    return next(cell for cell in cells if cell.method == method)
+
+
+def table2(run: Run, results: Sequence[Online], judge_cost: float) -> Table:
+    """Return Table 2: every method on every reasoner and benchmark."""
+    rows: list[tuple[str, ...]] = []
+    for online in results:
+        for benchmark in online.traces.traces.benchmarks:
+            _, cells = online.on(benchmark)
+            for cell in cells:
+                low, high = cell.order_spread
+                net = cell.total_share(run, judge_cost) if cell.judge.any() else None
+                rows.append(
+                    (
+                        cell.model, benchmark, cell.method,
+                        count(cell.generated.mean(axis=0).sum()), rate(cell.total_share(run)),
+                        rate(net) if net else NOTHING, rate(cell.accuracy(run)),
+                        f"{percent(low)}–{percent(high)}" if len(cell.right) > 1 else NOTHING,
+                    )
+                )  # fmt: skip
+    orders, n = run.profile.pruning.orders, len(results[0].traces.traces.questions)
+    return Table(
+        "table2",
+        f"Accuracy and tokens of parallel votes (Table 2). {run.profile.caption}",
+        ("reasoner", "benchmark", "method", "tokens", "% of cons@N, gross", "% of cons@N, net",
+         "accuracy (%)", "spread over orders"),
+        tuple(rows),
+        (f"N: {n} questions a reasoner; means over {orders} arrival orders; intervals from "
+         "resampling questions.",
+         f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token.",
+         f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
+         "costs, question by question; 'net' also grants it the judge's tokens."),
+    )  # fmt: skip
+
+
+def paper_table2() -> Table:
+    """Return the paper's Table 2 with the shares that follow from it."""
+    rows: list[tuple[str, ...]] = []
+    for model, methods in load_reference().table2.items():
+        for method, benchmarks in methods.items():
+            whole = "cons@512 (DeepConf paper)" if "DeepConf" in method else "cons@512"
+            for benchmark, (tokens, accuracy) in benchmarks.items():
+                share = 100 * tokens / methods[whole][benchmark][0]
+                rows.append((model, benchmark, method, f"{tokens:.2f}", f"{share:.1f}",
+                             f"{accuracy:.1f}"))  # fmt: skip
+    return Table(
+        "table2_paper",
+        "Table 2 as reported: 512 traces, tokens in units of 1e8 for the whole benchmark.",
+        ("reasoner", "benchmark", "method", "tokens", "% of its own cons@512", "accuracy (%)"),
+        tuple(rows),
+        ("DeepConf's rows are copied from its own paper, on other traces.",
+         "The judge's tokens are not counted."),
+    )  # fmt: skip
+
+
+def panels(
+    run: Run, results: Sequence[Online], judge_cost: float
+) -> dict[tuple[str, str], tuple[list[Point], Frontier]]:
+    """Return the panels of the cost-against-accuracy figure."""
+    found = {}
+    for online in results:
+        for benchmark in online.traces.traces.benchmarks:
+            mask, cells = online.on(benchmark)
+            points = [
+                Point(cell.method, cell.total_share(run), cell.accuracy(run))
+                for cell in cells
+                if not cell.method.startswith("majority")
+            ]
+            pruned = named(cells, "DeepPrune")
+            points.append(
+                Point("DeepPrune, net of judge", pruned.total_share(run, judge_cost),
+                      pruned.accuracy(run))
+            )  # fmt: skip
+            found[(cells[0].model, benchmark)] = (points, _frontier(run, online, mask))
+    return found
+
+
+def _frontier(run: Run, online: Online, mask: np.ndarray) -> Frontier:
+    curve, baseline = online.curve, online.cells[0].baseline[mask]
+    accuracy = curve.accuracy[mask]
+    cost = curve.tokens[mask].sum(axis=0) / baseline.sum()
+    rng = run.rng("frontier", online.traces.model)
+    rows = rng.integers(0, len(accuracy), (run.profile.bootstrap_draws, len(accuracy)))
+    drawn = accuracy[rows].mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return Frontier(cost, accuracy.mean(axis=0), low, high)
+
+
+def control_table(run: Run, results: Sequence[Online]) -> Table:
+    """Return DeepPrune minus the control, over all of a reasoner's questions."""
+    rows = []
+    for online in results:
+        _, cells = online.on("all")
+        pruned = named(cells, "DeepPrune")
+        for control in (CONTROL, CONTROL_NET):
+            other = named(cells, control)
+            rows.append(
+                (pruned.model, control, rate(pruned.accuracy(run)), rate(other.accuracy(run)),
+                 rate(difference(run, pruned, other)))
+            )  # fmt: skip
+    return Table(
+        "control",
+        f"DeepPrune against a plain vote at the same cost. {run.profile.caption}",
+        ("reasoner", "control", "DeepPrune (%)", "control (%)", "difference (points)"),
+        tuple(rows),
+        ("Paired by question; intervals from resampling questions.",),
+    )
+
+
+def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
+    """Return what agrees with the paper's Table 2 and what does not."""
+    saved, lost, beats = [], [], []
+    for online in results:
+        _, cells = online.on("all")
+        pruned = named(cells, "DeepPrune")
+        saved.append((1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value))
+        lost.append(pruned.right.mean() - cells[0].right.mean())
+        beats.append(difference(run, pruned, named(cells, CONTROL)))
+    v2 = load_reference().table2_v2
+    verdict = [
+        "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
+    ]
+    models = [online.traces.model for online in results]
+    return run.note(
+        "05",
+        f"DeepPrune saves {percent(min(s for s, _ in saved))} to "
+        f"{percent(max(s for s, _ in saved))} % of the generated tokens here (paper, v2: "
+        f"{v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
+        f"With the judge's own tokens the saving is {percent(min(s for _, s in saved))} to "
+        f"{percent(max(s for _, s in saved))} %: our judge is as large as the reasoner, the "
+        "paper's is not, and the paper does not count it.",
+        f"Accuracy changes by {100 * min(lost):+.1f} to {100 * max(lost):+.1f} points against "
+        f"cons@N (paper: within {v2.within_points}).",
+        "Against a plain majority vote at the same number of generated tokens it is "
+        + ", ".join(f"{v} on {m} ({rate(d)} points)" for v, m, d in zip(verdict, models, beats,
+                                                                        strict=True))
+        + ".",
+    )  # fmt: skip
+
+
+def hero_traces(
+    online: Online, questions: Sequence[StoredQuestion], config: PruningConfig,
+    rng: np.random.Generator,
+) -> tuple[str, list[HeroTrace]]:
+    """Return (title, traces) of one question, for show.
+
+    It is the one that saves most among those answered right with three to six clusters.
+    """
+    best, chosen = None, -1
+    for j, question in enumerate(questions):
+        outcome = replay(question, range(len(question.classes)), config, np.random.default_rng(j))
+        several = 3 <= len(outcome.clustering.clusters) <= 6
+        if outcome.right and several and (best is None or outcome.ledger.saved_gross > best):
+            best, chosen = outcome.ledger.saved_gross, j
+    chosen = max(chosen, 0)
+    question = questions[chosen]
+    outcome = replay(question, range(len(question.classes)), config, rng)
+    cluster = {t: c for c, group in enumerate(outcome.clustering.clusters) for t in group}
+    group = online.traces.traces.traces[chosen]
+    traces = [
+        HeroTrace(
+            cluster.get(i, -1), i in outcome.finished,
+            int(question.num_tokens[i] if i in outcome.finished else question.prefix_tokens[i]),
+            int(question.num_tokens[i]), str(trace.answer or NOTHING),
+            int(question.classes[i]) == question.gold_class,
+        )
+        for i, trace in enumerate(group)
+    ]  # fmt: skip
+    saved = percent(outcome.ledger.saved_gross, 0)
+    title = f"{question.question_id}: {len(group)} traces, {saved} % of the tokens never generated"
+    return title, traces

@@ -1,0 +1,127 @@
+"""Greedy clustering against a brute-force transcription of the rule, and by its properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepprune_core.clustering import ClusteringConfig, GreedyClusterer, greedy_cluster
+
+
+def world(seed, n):
+    """Return a random symmetric score matrix with about a third near 1."""
+    rng = np.random.default_rng(seed)
+    scores = np.round(rng.random((n, n)) ** 0.7, 2)
+    return np.triu(scores, 1) + np.triu(scores, 1).T
+
+
+def scorer(matrix):
+    return lambda pairs: np.array([matrix[i, j] for i, j in pairs])
+
+
+def by_hand(order, matrix, config):
+    """Transcribe the paper's rule for K1 so large that all members are representatives."""
+    clusters = []
+    for t in order:
+        sims = []
+        for cluster in clusters:
+            values = [matrix[t, h] for h in cluster]
+            if config.similarity == "vote":
+                values = [float(v > 0.5) for v in values]
+            sims.append(sum(values) / len(values))
+        if sims and max(sims) > config.tau:
+            clusters[sims.index(max(sims))].append(t)
+        elif len(clusters) < config.max_clusters or config.overflow == "keep_alone":
+            clusters.append([t])
+        elif config.overflow == "join_best":
+            clusters[sims.index(max(sims))].append(t)
+    return tuple(map(tuple, clusters))
+
+
+configs = st.builds(
+    ClusteringConfig,
+    tau=st.sampled_from([0.0, 0.25, 0.5, 0.63, 0.75, 1.0]),
+    max_clusters=st.integers(1, 6),
+    max_representatives=st.just(99),
+    overflow=st.sampled_from(["join_best", "keep_alone", "stop"]),
+    similarity=st.sampled_from(["mean", "vote"]),
+)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), n=st.integers(0, 14), config=configs)
+def test_it_is_the_papers_rule(seed, n, config):
+    matrix = world(seed, n)
+    order = np.random.default_rng(seed).permutation(n).tolist()
+    found = greedy_cluster(order, scorer(matrix), config, np.random.default_rng(0))
+    assert found.clusters == by_hand(order, matrix, config)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), n=st.integers(1, 14), config=configs)
+def test_every_trace_has_one_place_and_the_cap_holds(seed, n, config):
+    found = greedy_cluster(
+        range(n), scorer(world(seed, n)), config, np.random.default_rng(seed)
+    )
+    members = [t for cluster in found.clusters for t in cluster] + list(found.stopped)
+    assert sorted(members) == list(range(n))
+    if config.overflow != "keep_alone":
+        assert len(found.clusters) <= config.max_clusters
+    assert all(list(cluster) == sorted(cluster) for cluster in found.clusters)
+
+
+def test_at_most_k1_representatives_a_cluster_are_asked():
+    asked = []
+
+    def score(pairs):
+        asked.append(len(pairs))
+        return np.ones(len(pairs))
+
+    config = ClusteringConfig(max_representatives=3)
+    found = greedy_cluster(range(9), score, config, np.random.default_rng(0))
+    assert asked == [1, 2, 3, 3, 3, 3, 3, 3]
+    assert found.judge_calls == sum(asked)
+    assert found.clusters == (tuple(range(9)),)
+
+
+def test_representatives_are_drawn_anew_from_the_whole_cluster():
+    seen = set()
+
+    def score(pairs):
+        seen.update(member for _, member in pairs)
+        return np.ones(len(pairs))
+
+    config = ClusteringConfig(max_representatives=2)
+    greedy_cluster(range(30), score, config, np.random.default_rng(0))
+    assert len(seen) > 15
+
+
+def test_a_similarity_of_exactly_tau_opens_a_new_cluster():
+    found = greedy_cluster(
+        range(2), lambda pairs: np.full(len(pairs), 0.5), ClusteringConfig(tau=0.5),
+        np.random.default_rng(0),
+    )  # fmt: skip
+    assert found.clusters == ((0,), (1,))
+
+
+def test_the_same_seed_gives_the_same_clusters():
+    matrix, config = world(5, 40), ClusteringConfig(max_representatives=2)
+    one, two = (
+        greedy_cluster(range(40), scorer(matrix), config, np.random.default_rng(3))
+        for _ in range(2)
+    )
+    assert one.clusters == two.clusters and one.asked == two.asked
+
+
+@pytest.mark.parametrize("bad", [np.array([1.5]), np.array([np.nan]), np.array([0.5, 0.5])])
+def test_a_broken_judge_is_refused(bad):
+    clusterer = GreedyClusterer(lambda pairs: bad, ClusteringConfig(), np.random.default_rng(0))
+    clusterer.add(0)
+    with pytest.raises(ValueError, match="scores in"):
+        clusterer.add(1)
+
+
+@pytest.mark.parametrize("fields", [{"tau": 1.1}, {"max_clusters": 0}, {"max_representatives": 0}])
+def test_impossible_settings_are_refused(fields):
+    with pytest.raises(ValueError, match="expected"):
+        ClusteringConfig(**fields)

