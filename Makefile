@@ -87,7 +87,7 @@ report: $(REPORT) ## Write the report of a run, running what it needs
 
 $(REPORT): $(STAMPS) $(wildcard deepprune_core/report*.py deepprune_core/reference*.py deepprune_core/templates/*)
 	$(if $(NOTEBOOKS),,$(error no notebooks in notebooks/))
-	$(PY) -m deepprune_core.report --profile $(PROFILE_FILE) --figures $(FIGURES) --build $(BUILD)
+	$(PY) -m deepprune_core.report $(FIGURES)
 	@touch $@ $(BUILD)/.fresh
 
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
@@ -113,13 +113,13 @@ traces: $(INSTALLED) ## Sample the traces that data/traces lacks
 	$(PY) -m deepprune_core.miniature.sampling
 
 judge: $(INSTALLED) ## Train the online judge into data/judge
-	$(PY) -m deepprune_core.experiments.judges --profile $(PROFILE_FILE) --out data/judge
+	$(PY) -m deepprune_core.experiments.online_judge --profile $(PROFILE_FILE)
 
 behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 	$(PY) -m deepprune_core.miniature.behaviour
 
 readme: $(INSTALLED) ## Write the README's tables from figures/mini
-	$(PY) -m deepprune_core.report --figures figures/mini --readme README.md
+	$(PY) -m deepprune_core.readme --figures figures/mini
 
 # --- checks ----------------------------------------------------------------------------------
 
@@ -138,13 +138,13 @@ types: $(INSTALLED) ## Check types
 	$(PY) -m mypy
 
 check-notebooks: $(INSTALLED) ## Check that notebooks are clean, thin and without outputs
-	$(PY) -m nbstripout --verify $(NOTEBOOKS)
+	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
 	$(PY) -m pytest tests/test_repository.py -k notebook
 
 verify: $(INSTALLED) ## Recompute every number in the README; fail when one differs
 	rm -rf build/verify
 	+$(MAKE) reproduce PROFILE=mini BUILD=build/verify FIGURES=build/verify/figures
-	$(PY) -m deepprune_core.report --figures build/verify/figures --readme README.md --check
+	$(PY) -m deepprune_core.readme --figures build/verify/figures --check
 
 clean: ## Remove build/ and caches; keep .venv and figures/
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -27,9 +27,7 @@ _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,)\d{3})+(?!\d)"
 _NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)$")
 _FRACTION = re.compile(r"^([+-]?)(?:\\frac\{(-?\d+)\}\{(-?\d+)\}|\\frac(\d)(\d)|(-?\d+)/(-?\d+))$")
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\{([^{}]*)\}")
-_EXPLOSIVE = re.compile(
-    r"\*\*[^*]*\*\*|\^\s*\{?[^{}\s]*\^|\d{2,}\s*!|(?:\^|\*\*)\s*\{?\s*-?\d{4,}"
-)
+_EXPLOSIVE = re.compile(r"\*\*[^*]*\*\*|\^\s*\{?[^{}\s]*\^|\d{2,}\s*!|(?:\^|\*\*)\s*\{?\s*-?\d{4,}")
 _PLAIN = re.compile(r"[A-Za-z ]*|-?\d+(?:/\d+)?")
 
 

@@ -26,7 +26,15 @@ from tqdm.auto import tqdm
 from deepprune_core.judge_inputs import Judge, JudgeInput
 from deepprune_core.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token
 
-__all__ = ["CausalLMJudge", "Judge", "JudgeInput", "pad_right", "token_batches", "verdict_logits", "weights_digest"]
+__all__ = [
+    "CausalLMJudge",
+    "Judge",
+    "JudgeInput",
+    "pad_right",
+    "token_batches",
+    "verdict_logits",
+    "weights_digest",
+]
 
 _log = logging.getLogger(__name__)
 _PROGRESS_AFTER_S = 5.0
@@ -73,9 +81,7 @@ def verdict_logits(
     each row; ``cache``: the key-value cache of what precedes ``ids`` (batch rows), or None.
     Soft-capping or scaling of logits, which a few families do after the head, is not applied.
     """
-    output = model.get_decoder()(
-        input_ids=ids, past_key_values=cache, use_cache=cache is not None
-    )
+    output = model.get_decoder()(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
     hidden = output.last_hidden_state
     rows = hidden[torch.arange(len(ids), device=ids.device), last].float()
     head = model.get_output_embeddings()
@@ -119,8 +125,15 @@ class CausalLMJudge:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, prompt: JudgePrompt, max_tokens: int | None = None,
-        batch_tokens: int = 8_192, symmetric: bool = False, *, autocast: bool = False,
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompt: JudgePrompt,
+        max_tokens: int | None = None,
+        batch_tokens: int = 8_192,
+        symmetric: bool = False,
+        *,
+        autocast: bool = False,
         min_shared: int | None = 3,
     ) -> None:
         context = int(model.config.max_position_embeddings)
@@ -171,8 +184,12 @@ class CausalLMJudge:
         """A hex digest of weights, tokenizer and every setting that moves a score; not cached."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         parts = (
-            weights_digest(self.model), backend.to_str() if backend is not None else "",
-            self.prompt, self.encoder.max_tokens, self.symmetric, self.autocast,
+            weights_digest(self.model),
+            backend.to_str() if backend is not None else "",
+            self.prompt,
+            self.encoder.max_tokens,
+            self.symmetric,
+            self.autocast,
         )
         return sha256(repr(parts).encode()).hexdigest()
 
@@ -230,7 +247,10 @@ class CausalLMJudge:
             yield None, np.array(alone)
 
     def _forward(
-        self, pairs: Sequence[EncodedPair], head: np.ndarray | None, members: np.ndarray,
+        self,
+        pairs: Sequence[EncodedPair],
+        head: np.ndarray | None,
+        members: np.ndarray,
         device: torch.device,
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Yield (indices into ``pairs``, their logits), batch by batch; ``head`` is read once."""

@@ -15,8 +15,12 @@ MANIFEST = "manifest.json"
 
 
 def load_causal_lm(
-    source: str | Path, *, adapter: Path | None = None, dtype: torch.dtype = torch.float32,
-    device: str = "cpu", revision: str | None = None,
+    source: str | Path,
+    *,
+    adapter: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    revision: str | None = None,
 ) -> tuple[Any, Any]:
     """Return (model, tokenizer) from a folder or a hub name, the adapter merged in.
 
@@ -44,9 +48,15 @@ def load_causal_lm(
 
 
 def load_judge(
-    source: str | Path, adapter: Path | None = None, *, prompt: JudgePrompt | None = None,
-    max_tokens: int | None = None, dtype: torch.dtype = torch.float32, device: str = "cpu",
-    revision: str | None = None, **settings: Any,
+    source: str | Path,
+    adapter: Path | None = None,
+    *,
+    prompt: JudgePrompt | None = None,
+    max_tokens: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    revision: str | None = None,
+    **settings: Any,
 ) -> CausalLMJudge:
     """Return the judge saved in a folder (or on the hub), ready to score.
 

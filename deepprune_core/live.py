@@ -80,8 +80,14 @@ class _LiveQuestion:
     """The state of one question while its traces run."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, judge: Judge, run: LiveRun,
-        truncation: Truncation, config: PruningConfig, rng: np.random.Generator,
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        judge: Judge,
+        run: LiveRun,
+        truncation: Truncation,
+        config: PruningConfig,
+        rng: np.random.Generator,
     ) -> None:
         self.engine, self.tokenizer, self.judge, self.run = engine, tokenizer, judge, run
         self.truncation, self.config, self.rng = truncation, config, rng
@@ -182,8 +188,14 @@ def _trace_confidence(traces: Sequence[Trace]) -> np.ndarray | None:
 
 
 async def prune_live(
-    engine: Engine, tokenizer: Tokenizer, judge: Judge, run: LiveRun, *,
-    truncation: Truncation, config: PruningConfig, rng: np.random.Generator,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    judge: Judge,
+    run: LiveRun,
+    *,
+    truncation: Truncation,
+    config: PruningConfig,
+    rng: np.random.Generator,
 ) -> LiveResult:
     """Return one question's outcome on a live engine that serves nothing else meanwhile.
 

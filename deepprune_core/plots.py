@@ -10,12 +10,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
@@ -168,7 +166,9 @@ def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
 
 def _smooth(values: np.ndarray, span: int = 9) -> np.ndarray:
     """Return a running mean that shortens at the ends."""
-    return np.array([values[max(0, i - span // 2) : i + span // 2 + 1].mean() for i in range(len(values))])
+    return np.array(
+        [values[max(0, i - span // 2) : i + span // 2 + 1].mean() for i in range(len(values))]
+    )
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ def truncation_lines(
             average = line.label == "average"
             at = np.arange(len(line.k)) + 0.05 * (i - (len(lines) - 1) / 2)
             middle = np.array([v.value for v in line.values])
-            error = np.array([[m - v.low, v.high - m] for m, v in zip(middle, line.values, strict=True)])
+            error = np.array(
+                [[m - v.low, v.high - m] for m, v in zip(middle, line.values, strict=True)]
+            )
             axes.errorbar(
                 at, middle, yerr=error.T, fmt="o-", capsize=3, lw=3 if average else 1.4,
                 ms=7 if average else 4, color="black" if average else PALETTE[i], label=line.label,
@@ -172,8 +174,10 @@ def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
         if trace.kept:
             mark = "✓" if trace.right else "✗"
             axes.text(trace.tokens_full + 6, y, f"{trace.answer} {mark}", va="center", fontsize=8)
-    starts = [next(y for y, i in enumerate(order) if traces[i].cluster == c) for c in
-              sorted({t.cluster for t in traces})]
+    starts = [
+        next(y for y, i in enumerate(order) if traces[i].cluster == c)
+        for c in sorted({t.cluster for t in traces})
+    ]
     axes.set_yticks(starts, [f"cluster {n + 1}" for n in range(len(starts))])
     axes.invert_yaxis()
     axes.grid(False, axis="y")

@@ -89,7 +89,11 @@ class JudgeSection(_Section):
 
 
 class Pruning(_Section):
-    """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`."""
+    """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.
+
+    ``judge_cost``: price of a prompt token of the judge in generated tokens of the reasoner;
+    for dense models the ratio of their parameters.
+    """
 
     tau: float = Field(0.5, ge=0, le=1)
     taus: tuple[float, ...] = (0.75, 0.63, 0.5, 0.25)
@@ -101,6 +105,7 @@ class Pruning(_Section):
     k3: int = Field(20, ge=1)
     orders: int = Field(20, ge=1)
     control_draws: int = Field(200, ge=1)
+    judge_cost: float = Field(1.0, ge=0)
 
     def config(
         self, *, tau: float | None = None, finish: str = "largest_cluster", vote: str = "majority"

@@ -92,10 +92,7 @@ def chat_prompt(
             "expected a tokenizer with a chat template, got none; use plain_prompt for base models"
         )
     default = (USER_QUESTION if with_question else "") + USER_TRACES
-    messages = [
-        {"role": "system", "content": system},
-        {"role": "user", "content": user or default},
-    ]
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user or default}]
     template = tokenizer.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )

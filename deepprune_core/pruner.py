@@ -126,10 +126,7 @@ def states_of(
 
 
 def replay(
-    question: StoredQuestion,
-    order: Sequence[int],
-    config: PruningConfig,
-    rng: np.random.Generator,
+    question: StoredQuestion, order: Sequence[int], config: PruningConfig, rng: np.random.Generator
 ) -> Outcome:
     """Return the outcome of pruning stored traces that arrive in ``order``.
 

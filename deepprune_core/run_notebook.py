@@ -61,19 +61,15 @@ def check_parameters(notebook: Any) -> None:
 
 
 def stopped_at(executed: Any) -> int | None:
-    """Return the number of the cell that did not finish, counted from 1 as in the source.
+    """Return the number of the last cell that was begun, counted from 1 as in the source.
 
-    Cells that papermill put in do not count. None if every cell finished.
+    Cells that papermill put in do not count. None if no cell was begun. Not the cell marked as
+    failed: papermill marks none when the kernel dies.
     """
     added = {"injected-parameters", "papermill-error-cell-tag"}
-    number = 0
-    for cell in executed["cells"]:
-        if added & set(cell["metadata"].get("tags", [])):
-            continue
-        number += 1
-        if cell["metadata"].get("papermill", {}).get("status") in ("running", "failed"):
-            return number
-    return None
+    cells = [c for c in executed["cells"] if not added & set(c["metadata"].get("tags", []))]
+    states = [cell["metadata"].get("papermill", {}).get("status", "pending") for cell in cells]
+    return max((i for i, state in enumerate(states, 1) if state != "pending"), default=None)
 
 
 def set_environment() -> None:
@@ -121,12 +117,15 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
         stale.unlink(missing_ok=True)
     try:
         papermill.execute_notebook(
-            notebook, running, {"profile": profile, "out": out}, kernel_name="python3", cwd=root
-        )
+            notebook, running, {"profile": profile, "out": out},
+            kernel_name="python3", language="python", cwd=root,
+        )  # fmt: skip
     except Exception as error:
-        if running.is_file():
-            os.replace(running, failed)
-        raise _failure(notebook, failed, error) from error
+        if getattr(error, "ename", "") != "LeftOut":
+            if running.is_file():
+                os.replace(running, failed)
+            raise _failure(notebook, failed, error) from error
+        print(f"{notebook.name}: left out: {getattr(error, 'evalue', '')}")
     os.replace(running, executed)
     _write(stamp.with_suffix(".d"), make_rule(stamp, sources(notebook_code(source), root)))
     _write(stamp, f"{notebook.name}\n")

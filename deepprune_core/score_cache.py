@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 KEY_BYTES = 16
 _SAVE_EVERY = 20_000
 _MODEL_FILES = (
-    "*.safetensors", "config.json", "adapter_config.json", "tokenizer.json",
-    "tokenizer_config.json", "chat_template.jinja",
+    "*.safetensors",
+    "config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
 )
 
 
@@ -110,8 +114,11 @@ class ScoreCache:
         keys = sorted(self._rows)
         scores, tokens = zip(*(self._rows[key] for key in keys), strict=True)
         table = pa.Table.from_arrays(
-            [pa.array(keys, pa.binary(KEY_BYTES)), pa.array(scores, pa.float32()),
-             pa.array(tokens, pa.int32())],
+            [
+                pa.array(keys, pa.binary(KEY_BYTES)),
+                pa.array(scores, pa.float32()),
+                pa.array(tokens, pa.int32()),
+            ],
             schema=_schema(),
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,12 +160,15 @@ class CachedJudge:
     """
 
     def __init__(
-        self, judge_factory: Callable[[], Judge], cache: ScoreCache, *,
+        self,
+        judge_factory: Callable[[], Judge],
+        cache: ScoreCache,
+        *,
         save_every: int = _SAVE_EVERY,
     ) -> None:
         self.cache = cache
         self.num_hits = self.num_misses = 0
-        self._factory = judge_factory
+        self.factory = judge_factory
         self._judge: Judge | None = None
         self._save_every = save_every
 
@@ -192,7 +202,7 @@ class CachedJudge:
 
     def _ask(self, todo: Sequence[tuple[bytes, JudgeInput]]) -> None:
         if self._judge is None:
-            self._judge = self._factory()
+            self._judge = self.factory()
         pairs = [pair for _, pair in todo]
         scores, tokens = self._judge.score(pairs), self._judge.num_tokens(pairs)
         for (key, _), score, count in zip(todo, scores, tokens, strict=True):

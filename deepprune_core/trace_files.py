@@ -179,8 +179,20 @@ def read_parquet(path: Path) -> TraceSet:
         blob = row.get("confidences")
         confidences = None if blob is None else np.frombuffer(blob, np.float16)
         if row["question_id"] not in groups:
-            raise TraceFileError(f"{path}: a trace names the unknown question {row['question_id']!r}")
+            raise TraceFileError(
+                f"{path}: a trace names the unknown question {row['question_id']!r}"
+            )
         fields = {name: row[name] for name in COLUMNS}
         groups[row["question_id"]].append(Trace(**fields, confidences=confidences))
     ordered = tuple(tuple(groups[q.question_id]) for q in questions)
     return TraceSet(header["model"], questions, ordered, header["counts_are_words"])
+
+
+def read_traces(path: str | Path) -> TraceSet:
+    """Return the trace set in a ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file.
+
+    Raises:
+        TraceFileError: one line that names the file, the place, the fault and the fix.
+    """
+    path = Path(path)
+    return read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)

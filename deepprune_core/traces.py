@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -91,15 +90,3 @@ class TraceSet:
             questions=tuple(self.questions[i] for i in keep),
             traces=tuple(self.traces[i] for i in keep),
         )
-
-
-def read_traces(path: str | Path) -> TraceSet:
-    """Return the trace set in a ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file.
-
-    Raises:
-        TraceFileError: one line that names the file, the place, the fault and the fix.
-    """
-    from deepprune_core.trace_files import read_jsonl, read_parquet
-
-    path = Path(path)
-    return read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)

@@ -51,8 +51,14 @@ _PROGRESS_AFTER_S = 5.0
 
 
 def train_judge(
-    config: TrainConfig, model: Any, tokenizer: Any, *, prompt: JudgePrompt,
-    train: LabelledPairs, validation: LabelledPairs, out: Path,
+    config: TrainConfig,
+    model: Any,
+    tokenizer: Any,
+    *,
+    prompt: JudgePrompt,
+    train: LabelledPairs,
+    validation: LabelledPairs,
+    out: Path,
     on_step: Callable[[HistoryRow], None] | None = None,
 ) -> TrainResult:
     """Return the result of training, whose adapter (or model) is written to ``out``.
@@ -70,7 +76,9 @@ def train_judge(
     if not len(train):
         raise ValueError("expected at least one training pair, got none; check the pair set")
     identity = {
-        "config": asdict(config), "prompt": asdict(prompt), "train_sha256": train.digest,
+        "config": asdict(config),
+        "prompt": asdict(prompt),
+        "train_sha256": train.digest,
         "validation_sha256": validation.digest,
         "base_sha256": weights_digest(model, torch.bfloat16),
     }
@@ -99,8 +107,15 @@ class _Training:
     """One run: model, optimizer, plan and log."""
 
     def __init__(
-        self, config: TrainConfig, model: Any, tokenizer: Any, prompt: JudgePrompt,
-        train: LabelledPairs, validation: LabelledPairs, out: Path, identity: dict[str, Any],
+        self,
+        config: TrainConfig,
+        model: Any,
+        tokenizer: Any,
+        prompt: JudgePrompt,
+        train: LabelledPairs,
+        validation: LabelledPairs,
+        out: Path,
+        identity: dict[str, Any],
     ) -> None:
         from accelerate import Accelerator
 
@@ -138,8 +153,12 @@ class _Training:
         """Train the steps that are missing, then write the result."""
         start, main = len(self.history), self.accelerator.is_main_process
         bar = tqdm(
-            total=len(self.plan), initial=start, desc="train judge", unit="step",
-            disable=not main, delay=_PROGRESS_AFTER_S,
+            total=len(self.plan),
+            initial=start,
+            desc="train judge",
+            unit="step",
+            disable=not main,
+            delay=_PROGRESS_AFTER_S,
         )
         for step in range(start, len(self.plan)):
             started = time.monotonic()
@@ -194,9 +213,7 @@ class _Training:
         self.optimizer.zero_grad()
         before = self.history[-1] if self.history else HistoryRow(0, 0, 0, 0, 0.0, 0.0, 0.0)
         tokens = before.tokens + int(self.lengths[batch].sum())
-        return HistoryRow(
-            step + 1, epoch, before.pairs + len(batch), tokens, loss, rate, norm
-        )
+        return HistoryRow(step + 1, epoch, before.pairs + len(batch), tokens, loss, rate, norm)
 
     def _backward(self, batch: np.ndarray) -> Tensor:
         """Accumulate this process's gradients; return its part of the batch's mean loss.
@@ -244,7 +261,8 @@ class _Training:
             if len(np.unique(labels[groups == g])) == 2
         ]
         return replace(
-            row, validation_auroc=float(auroc(labels, scores)),
+            row,
+            validation_auroc=float(auroc(labels, scores)),
             validation_auroc_within=float(np.mean(within)) if within else float("nan"),
         )
 
@@ -263,8 +281,11 @@ def _trainable(model: Any, config: TrainConfig) -> Any:
 
     torch.manual_seed(config.seed)
     lora = LoraConfig(
-        task_type=TaskType.CAUSAL_LM, r=config.lora_rank, lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout, target_modules=config.target_modules,
+        task_type=TaskType.CAUSAL_LM,
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=config.target_modules,
     )
     return get_peft_model(model, lora)
 
@@ -276,14 +297,19 @@ def _manifest(run: _Training) -> dict[str, Any]:
     return {
         "kind": "full" if run.config.lora_rank is None else "lora",
         **run.identity,
-        "seed": run.config.seed, "steps": last.step, "pairs": last.pairs, "tokens": last.tokens,
-        "train_pairs": len(run.train), "validation_pairs": len(run.validation),
+        "seed": run.config.seed,
+        "steps": last.step,
+        "pairs": last.pairs,
+        "tokens": last.tokens,
+        "train_pairs": len(run.train),
+        "validation_pairs": len(run.validation),
         "shortened_pairs": sum(pair.shortened for pair in run.pairs),
         "trained_parameters": sum(p.numel() for p in run.parameters),
         "loss": float(np.mean([row.loss for row in run.history[-_LOSS_WINDOW:]])),
         "validation_auroc": None if math.isnan(auroc) else auroc,
         "hours": round(run.seconds / 3600, 4),
-        "hardware": torch.cuda.get_device_name() if cuda
+        "hardware": torch.cuda.get_device_name()
+        if cuda
         else f"{os.cpu_count()}-core {platform.machine()} CPU",
         "processes": run.accelerator.num_processes,
         "versions": {package: version(package) for package in packages},

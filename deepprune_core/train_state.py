@@ -122,7 +122,11 @@ def read_history(path: Path) -> list[HistoryRow]:
 
 
 def write_result(
-    out: Path, model: Any, tokenizer: Any, *, history: Sequence[HistoryRow],
+    out: Path,
+    model: Any,
+    tokenizer: Any,
+    *,
+    history: Sequence[HistoryRow],
     manifest: dict[str, Any],
 ) -> None:
     """Write weights, tokenizer, history and, last, the manifest; then name the folder.
@@ -156,8 +160,12 @@ def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
     refuse_other_identity({key: stored.get(key) for key in identity}, identity, out)
     auroc = stored["validation_auroc"]
     return TrainResult(
-        out, stored["steps"], stored["pairs"], stored["loss"],
-        float("nan") if auroc is None else auroc, tuple(read_history(out / HISTORY)),
+        out,
+        stored["steps"],
+        stored["pairs"],
+        stored["loss"],
+        float("nan") if auroc is None else auroc,
+        tuple(read_history(out / HISTORY)),
     )
 
 
@@ -188,7 +196,10 @@ class CheckpointFolder:
     """
 
     def __init__(
-        self, work: Path, parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer,
+        self,
+        work: Path,
+        parameters: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer,
         identity: dict[str, Any],
     ) -> None:
         self.work, self._identity = work, identity
@@ -204,8 +215,11 @@ class CheckpointFolder:
         save_file(weights, fresh / _WEIGHTS)
         names, state = list(self._parameters), self._optimizer.state_dict()["state"]
         save_file(
-            {f"{key}:{names[i]}": value.detach().cpu().contiguous()
-             for i, entry in state.items() for key, value in entry.items()},
+            {
+                f"{key}:{names[i]}": value.detach().cpu().contiguous()
+                for i, entry in state.items()
+                for key, value in entry.items()
+            },
             fresh / _OPTIMIZER,
         )
         write_history(history, fresh / HISTORY)

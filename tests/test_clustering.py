@@ -60,9 +60,7 @@ def test_it_is_the_papers_rule(seed, n, config):
 @settings(deadline=None)
 @given(seed=st.integers(0, 999), n=st.integers(1, 14), config=configs)
 def test_every_trace_has_one_place_and_the_cap_holds(seed, n, config):
-    found = greedy_cluster(
-        range(n), scorer(world(seed, n)), config, np.random.default_rng(seed)
-    )
+    found = greedy_cluster(range(n), scorer(world(seed, n)), config, np.random.default_rng(seed))
     members = [t for cluster in found.clusters for t in cluster] + list(found.stopped)
     assert sorted(members) == list(range(n))
     if config.overflow != "keep_alone":

@@ -27,10 +27,19 @@ def tiny_model(seed: int = 0, **changes: Any) -> Any:
 
     torch.manual_seed(seed)
     settings = {
-        "vocab_size": 192, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
-        "max_position_embeddings": 256, "tie_word_embeddings": True, "initializer_range": 0.3,
-        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+        "vocab_size": 192,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.3,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
     }
     return Qwen3ForCausalLM(Qwen3Config(**settings | changes)).eval()
 
@@ -88,15 +97,24 @@ def test_the_shared_head_is_right_for_other_architectures_too(kind: str) -> None
 
     if kind == "sliding":
         model = tiny_model(
-            layer_types=["sliding_attention", "full_attention"], sliding_window=8,
-            use_sliding_window=True, max_window_layers=0,
+            layer_types=["sliding_attention", "full_attention"],
+            sliding_window=8,
+            use_sliding_window=True,
+            max_window_layers=0,
         )
     else:
         torch.manual_seed(0)
-        model = GPTNeoXForCausalLM(GPTNeoXConfig(
-            vocab_size=192, hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=128, max_position_embeddings=256, initializer_range=0.3,
-        )).eval()
+        model = GPTNeoXForCausalLM(
+            GPTNeoXConfig(
+                vocab_size=192,
+                hidden_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=128,
+                max_position_embeddings=256,
+                initializer_range=0.3,
+            )
+        ).eval()
     pairs = random_pairs(2, 4, seed=3)
     shared = CausalLMJudge(model, TOKENIZER, PROMPT, min_shared=1).score(pairs)
     np.testing.assert_allclose(shared, [own_probability(model, p) for p in pairs], atol=1e-4)
@@ -238,8 +256,13 @@ def test_a_control_token_spelled_in_a_trace_stays_text() -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["{first} {first} {second}:", "{second} {first}:", "{first} {question} {second}:",
-     "{question} {first}:", "Trace 1: {first} Trace 2: {second}"],
+    [
+        "{first} {first} {second}:",
+        "{second} {first}:",
+        "{first} {question} {second}:",
+        "{question} {first}:",
+        "Trace 1: {first} Trace 2: {second}",
+    ],
 )
 def test_a_template_with_missing_or_misplaced_fields_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="template"):
@@ -264,8 +287,12 @@ def test_the_fingerprint_follows_weights_and_settings_and_not_batches(model: Any
 
     base = fingerprint(model)
     assert fingerprint(tiny_model(), batch_tokens=7, min_shared=None) == base
-    others = [fingerprint(tiny_model(1)), fingerprint(model, symmetric=True),
-              fingerprint(model, autocast=True), fingerprint(model, max_tokens=99)]
+    others = [
+        fingerprint(tiny_model(1)),
+        fingerprint(model, symmetric=True),
+        fingerprint(model, autocast=True),
+        fingerprint(model, max_tokens=99),
+    ]
     assert len({base, *others}) == 5
 
 

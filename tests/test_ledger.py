@@ -28,7 +28,11 @@ def test_ledgers_add_up():
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"kept": -1}, ">= 0"), ({"judge_calls": 2}, "exactly where"), ({"judge": 2}, "exactly where")],
+    [
+        ({"kept": -1}, ">= 0"),
+        ({"judge_calls": 2}, "exactly where"),
+        ({"judge": 2}, "exactly where"),
+    ],
 )
 def test_impossible_ledgers_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):

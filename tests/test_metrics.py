@@ -60,7 +60,9 @@ def test_one_label_only_has_no_auroc():
     assert np.isnan(tnr_at_fnr(np.ones(3), np.arange(3)))
 
 
-@pytest.mark.parametrize(("n", "right", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 2), (7, 1, 7)])
+@pytest.mark.parametrize(
+    ("n", "right", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 2), (7, 1, 7)]
+)
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_trace(n, right, k):
     marks = [True] * right + [False] * (n - right)
     share = np.mean([any(subset) for subset in combinations(marks, k)])

@@ -189,10 +189,15 @@ def test_notebook_without_parameters_cell_is_refused() -> None:
 
 
 def test_notebook_failure_is_counted_without_added_cells() -> None:
-    status = [("completed", []), ("completed", ["injected-parameters"]), ("failed", [])]
+    status = [
+        ("completed", []),
+        ("completed", ["injected-parameters"]),
+        ("failed", []),
+        ("pending", []),
+    ]
     cells = [{"metadata": {"papermill": {"status": s}, "tags": t}} for s, t in status]
     assert stopped_at({"cells": cells}) == 2
-    assert stopped_at({"cells": cells[:2]}) is None
+    assert stopped_at({"cells": cells[3:]}) is None
 
 
 def test_notebook_depends_on_modules_that_its_modules_import(tmp_path: Path) -> None:

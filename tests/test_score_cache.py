@@ -68,8 +68,14 @@ def test_asking_for_tokens_first_scores_the_pair_once() -> None:
 
 def test_keys_tell_judges_orders_and_field_borders_apart() -> None:
     one, other = ScoreCache("one"), ScoreCache("other")
-    pairs = [JudgeInput("q", "ab", "c"), JudgeInput("q", "a", "bc"), JudgeInput("qa", "b", "c"),
-             JudgeInput("q", "c", "ab"), JudgeInput("", "q", "abc"), JudgeInput("q", "\ud800", "")]
+    pairs = [
+        JudgeInput("q", "ab", "c"),
+        JudgeInput("q", "a", "bc"),
+        JudgeInput("qa", "b", "c"),
+        JudgeInput("q", "c", "ab"),
+        JudgeInput("", "q", "abc"),
+        JudgeInput("q", "\ud800", ""),
+    ]
     keys = {cache.key(pair) for cache in (one, other) for pair in pairs}
     assert len(keys) == 12 and {len(key) for key in keys} == {16}
 
@@ -109,9 +115,7 @@ def test_long_scoring_saves_on_the_way(tmp_path: Path) -> None:
     assert len(ScoreCache("judge", path)) == 6
 
 
-def test_a_failed_save_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "scores.parquet"
     cache = ScoreCache("judge", path)
     cache.put(cache.key(PAIRS[0]), 0.5, 3)
@@ -158,9 +162,12 @@ def test_a_folders_fingerprint_follows_its_weights_and_settings(tmp_path: Path) 
     for folder in (base, adapter):
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(folder.name.encode())
-    prints = [folder_fingerprint([base], ("p", 1)), folder_fingerprint([base], ("p", 2)),
-              folder_fingerprint([base, adapter], ("p", 1)),
-              folder_fingerprint([adapter, base], ("p", 1))]
+    prints = [
+        folder_fingerprint([base], ("p", 1)),
+        folder_fingerprint([base], ("p", 2)),
+        folder_fingerprint([base, adapter], ("p", 1)),
+        folder_fingerprint([adapter, base], ("p", 1)),
+    ]
     (base / "manifest.json").write_text("hours and such do not matter")
     assert folder_fingerprint([base], ("p", 1)) == prints[0]
     (base / "model.safetensors").write_bytes(b"retrained")

@@ -25,8 +25,14 @@ from deepprune_core.train_state import read_history, write_history
 TOKENIZER = build_tokenizer()
 PROMPT = plain_prompt(TOKENIZER)
 QUICK = TrainConfig(
-    learning_rate=3e-3, batch_tokens=1024, max_tokens=128, lora_rank=8, autocast=False,
-    evaluate_every=5, checkpoint_every=3, epochs=1,
+    learning_rate=3e-3,
+    batch_tokens=1024,
+    max_tokens=128,
+    lora_rank=8,
+    autocast=False,
+    evaluate_every=5,
+    checkpoint_every=3,
+    epochs=1,
 )
 
 
@@ -34,12 +40,23 @@ def tiny_model(seed: int = 0) -> Any:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(seed)
-    return Qwen3ForCausalLM(Qwen3Config(
-        vocab_size=192, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=32, max_position_embeddings=128,
-        tie_word_embeddings=True, initializer_range=0.1, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
-    ))
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=192,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            max_position_embeddings=128,
+            tie_word_embeddings=True,
+            initializer_range=0.1,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    )
 
 
 def toy_pairs(num_pairs: int, seed: int) -> LabelledPairs:
@@ -157,9 +174,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "config", [replace(QUICK, lora_dropout=0.1), replace(QUICK, lora_rank=None, autocast=True)]
 )
-def test_an_interrupted_run_ends_as_an_undisturbed_one(
-    config: TrainConfig, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_ends_as_an_undisturbed_one(config: TrainConfig, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(config, whole)
     for step in (2, 5):  # before the first checkpoint, and between two
@@ -252,8 +267,10 @@ def test_the_rate_rises_once_and_then_falls(schedule: str) -> None:
 
 
 def test_a_history_file_keeps_every_digit(tmp_path: Path) -> None:
-    rows = [HistoryRow(1, 0, 8, 300, 1 / 3, 1e-5 / 7, 2**0.5),
-            HistoryRow(2, 0, 16, 601, 0.1, 0.0, 1e-300, 2 / 3, 0.9)]
+    rows = [
+        HistoryRow(1, 0, 8, 300, 1 / 3, 1e-5 / 7, 2**0.5),
+        HistoryRow(2, 0, 16, 601, 0.1, 0.0, 1e-300, 2 / 3, 0.9),
+    ]
     write_history(rows, tmp_path / "history.csv")
     back = read_history(tmp_path / "history.csv")
     assert back[1] == rows[1]

@@ -42,12 +42,7 @@ def test_under_survivors_each_clusters_first_trace_finishes():
 
 @pytest.mark.parametrize(
     ("clusters", "expected"),
-    [
-        (((0,), (1, 2, 3, 4)), (1, 2, 3)),
-        (((0, 5), (1, 2)), (0, 5)),
-        (((3,),), (3,)),
-        ((), ()),
-    ],
+    [(((0,), (1, 2, 3, 4)), (1, 2, 3)), (((0, 5), (1, 2)), (0, 5)), (((3,),), (3,)), ((), ())],
 )
 def test_the_largest_cluster_lets_k2_traces_finish(clusters, expected):
     rng = np.random.default_rng(0)

@@ -29,8 +29,12 @@ class MajorityCurve:
 
 
 def majority_curve(
-    classes: np.ndarray, num_tokens: np.ndarray, gold_class: int, *,
-    draws: int, rng: np.random.Generator,
+    classes: np.ndarray,
+    num_tokens: np.ndarray,
+    gold_class: int,
+    *,
+    draws: int,
+    rng: np.random.Generator,
 ) -> MajorityCurve:
     """Return one question's curve (q = 1): majority over the first k of random orders.
 
@@ -76,7 +80,9 @@ def matched(curve: MajorityCurve, budget: np.ndarray) -> tuple[np.ndarray, np.nd
     of one trace, and beyond all traces that of all.
     """
     ks = np.arange(1, curve.k_max + 1)
-    accuracy = [np.interp(b, t, a) for b, t, a in zip(budget, curve.tokens, curve.accuracy, strict=True)]
+    accuracy = [
+        np.interp(b, t, a) for b, t, a in zip(budget, curve.tokens, curve.accuracy, strict=True)
+    ]
     k = [np.interp(b, t, ks) for b, t in zip(budget, curve.tokens, strict=True)]
     return np.array(accuracy), np.array(k)
 

@@ -29,8 +29,10 @@ def open_encoder(source: str | None = None) -> SentenceTransformer:
 
         source = str(get_model_path())
     return SentenceTransformer(
-        str(Path(source)) if Path(source).exists() else source, device="cpu",
-        trust_remote_code=False, model_kwargs={"use_safetensors": True},
+        str(Path(source)) if Path(source).exists() else source,
+        device="cpu",
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
     )
 
 
@@ -46,7 +48,9 @@ class SentenceBertJudge:
         if not texts:
             return np.zeros(0)
         vectors = self.encoder.encode(
-            texts, batch_size=self.batch_size, normalize_embeddings=True,
+            texts,
+            batch_size=self.batch_size,
+            normalize_embeddings=True,
             show_progress_bar=len(texts) > 100,
         )
         place = {text: i for i, text in enumerate(texts)}

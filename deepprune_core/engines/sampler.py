@@ -132,5 +132,3 @@ def _kept(work: Path, question: Question) -> tuple[Trace, ...] | None:
 def remove_work(work: Path) -> None:
     """Remove the kept questions of a finished job."""
     shutil.rmtree(work, ignore_errors=True)
-
-

@@ -179,7 +179,10 @@ def _cut(logits: Tensor, config: SamplingConfig) -> Tensor:
 
 
 def open_transformers(
-    model: Path | str, max_parallel: int = 128, *, dtype: torch.dtype = torch.bfloat16,
+    model: Path | str,
+    max_parallel: int = 128,
+    *,
+    dtype: torch.dtype = torch.bfloat16,
     device: str = "cpu",
 ) -> TransformersEngine:
     """Return an engine for a model folder; raises FileNotFoundError if it holds no weights."""

@@ -159,8 +159,6 @@ def _confidences(logprobs: Any) -> list[float]:
     starts, ends = logprobs.start_indices, logprobs.end_indices
     values, ranks = logprobs.logprobs, logprobs.ranks
     return [
-        -float(
-            np.mean([values[i] for i in range(a, b) if (ranks[i] or 1) <= CONFIDENCE_TOP_K])
-        )
+        -float(np.mean([values[i] for i in range(a, b) if (ranks[i] or 1) <= CONFIDENCE_TOP_K]))
         for a, b in zip(starts, ends, strict=True)
     ]

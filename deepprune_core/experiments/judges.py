@@ -103,7 +103,11 @@ def labelled(data: JudgeData) -> LabelledPairs:
 
 
 def train(
-    run: Run, spec: JudgeSpec, *, out: Path | None = None, pairs: int | None = None,
+    run: Run,
+    spec: JudgeSpec,
+    *,
+    out: Path | None = None,
+    pairs: int | None = None,
     on_step: Callable[[HistoryRow], None] | None = None,
 ) -> TrainResult:
     """Return the trained judge of a spec; one that is already trained is not trained again."""
@@ -148,7 +152,9 @@ def open_judge(run: Run, adapter: Path | None, scores: Path) -> CachedJudge:
     trained = saved_prompt(adapter) if adapter else None
     what = (trained, settings.max_tokens, settings.symmetric, settings.with_question)
     folders = [Path(base), *([adapter] if adapter else [])]
-    fingerprint = folder_fingerprint([f for f in folders if f.is_dir()], (str(base), *what))
+    fingerprint = folder_fingerprint(
+        [f for f in folders if f.is_dir()], ("" if Path(base).is_dir() else str(base), *what)
+    )
 
     def load() -> CausalLMJudge:
         prompt = None if adapter else judge_prompt(run, load_causal_lm(base)[1])

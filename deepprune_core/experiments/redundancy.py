@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.metrics import Interval, bootstrap_mean, redundancy
 from deepprune_core.pairs import PairSet
+from deepprune_core.plots import Bar, redundancy_bars
 from deepprune_core.reference import load_reference
 from deepprune_core.tables import Table
 
@@ -78,6 +80,24 @@ def average_row(run: Run) -> Interval:
     nothing = np.zeros(len(question), dtype=int)
     pairs = PairSet(question, nothing, nothing, same)
     return _micro_interval(pairs, run.rng("redundancy", "average"), run.profile.bootstrap_draws)
+
+
+def redundancy_bars_of(run: Run, rows: Sequence[RedundancyRow]) -> Figure:
+    """Return Figure 2a, the paper's bars beside ours."""
+    reference, average = load_reference(), average_row(run)
+    paper = [Bar(_short(model), share) for model, share in reference.figure2a.items()]
+    ours = [
+        Bar(r.model, r.micro.value, r.micro.low, r.micro.high, r.micro.num_questions)
+        for r in rows
+        if r.benchmark == "all"
+    ]
+    return redundancy_bars(paper, ours, Bar("average", average.value))
+
+
+def _short(model: str) -> str:
+    """Break a long model name over two lines."""
+    head, _, tail = model.rpartition("-")
+    return f"{head}-\n{tail}" if len(model) > 12 else model
 
 
 def redundancy_table(run: Run, rows: Sequence[RedundancyRow]) -> Table:

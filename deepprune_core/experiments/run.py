@@ -14,7 +14,8 @@ from deepprune_core.answers import GradedQuestion, grade_all
 from deepprune_core.pairs import PairSet, all_pairs
 from deepprune_core.profile import ROOT, Profile, load_profile
 from deepprune_core.tables import write_atomically
-from deepprune_core.traces import TraceSet, read_traces
+from deepprune_core.trace_files import read_traces
+from deepprune_core.traces import TraceSet
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,47 @@ class Run:
         traces = self.profile.traces
         return self.load(traces.online, traces.online_per_question)
 
+    def missing(self, notebook: str) -> str | None:
+        """Return why the profile cannot give a notebook's artifact, or None if it can."""
+        profile = self.profile
+        if notebook in ("03", "04", "07"):
+            if profile.judge.base is None or profile.traces.train is None:
+                return "the profile names no base model for the judge, or no training traces"
+            if profile.traces.development is None or profile.traces.leaky is None:
+                return "the profile names no development traces, or none for the leakage test"
+        if notebook in ("02", "04", "07") and not profile.traces.unseen:
+            return "the profile names no traces to test judges on"
+        if notebook in ("05", "06") and (
+            not profile.traces.online or profile.judge.adapter is None
+        ):
+            return "the profile names no traces to prune, or no trained judge"
+        return None
+
     def note(self, number: str, *sentences: str) -> str:
         """Keep a notebook's closing sentences for the report; return them as one paragraph."""
         text = " ".join(sentences)
         write_atomically(self.out / "notes" / f"{number}.md", text + "\n")
         return text
 
-    def skip(self, number: str, reason: str) -> str:
-        """Keep the reason why a notebook could not make its artifact from this profile."""
-        return self.note(number, f"Left out: {reason}")
+
+class LeftOut(Exception):  # noqa: N818 - no error: the run goes on without this notebook
+    """A notebook whose artifact the profile cannot give; the report says why."""
 
 
-def open_run(profile: str, out: str) -> Run:
-    """Return the run that a notebook works in; ``profile`` and ``out`` are paths as strings."""
+def open_run(profile: str, out: str, notebook: str) -> Run:
+    """Return the run that notebook NN works in; ``profile`` and ``out`` are paths as strings.
+
+    Raises:
+        LeftOut: the profile lacks what this notebook needs; the reason is kept as its note.
+    """
     path, folder = Path(profile), Path(out)
     loaded = load_profile(path if path.is_absolute() else ROOT / path)
     folder = folder if folder.is_absolute() else ROOT / folder
     folder.mkdir(parents=True, exist_ok=True)
     work = ROOT / "build" / folder.name / "work"
     work.mkdir(parents=True, exist_ok=True)
-    return Run(loaded, folder, work)
+    run = Run(loaded, folder, work)
+    if reason := run.missing(notebook):
+        run.note(notebook, f"Left out: {reason}.")
+        raise LeftOut(f"{reason}; see {path}")
+    return run

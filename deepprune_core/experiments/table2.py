@@ -196,7 +196,9 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     for online in results:
         _, cells = online.on("all")
         pruned = named(cells, "DeepPrune")
-        saved.append((1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value))
+        saved.append(
+            (1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value)
+        )
         lost.append(pruned.right.mean() - cells[0].right.mean())
         beats.append(difference(run, pruned, named(cells, CONTROL)))
     v2 = load_reference().table2_v2
@@ -222,7 +224,9 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
 
 
 def hero_traces(
-    online: Online, questions: Sequence[StoredQuestion], config: PruningConfig,
+    online: Online,
+    questions: Sequence[StoredQuestion],
+    config: PruningConfig,
     rng: np.random.Generator,
 ) -> tuple[str, list[HeroTrace]]:
     """Return (title, traces) of one question, for show.

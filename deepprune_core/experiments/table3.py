@@ -115,9 +115,7 @@ def threshold_panels(run: Run, rows: Sequence[ThresholdRow]) -> dict[str, list[T
 
 def table3_words(run: Run, rows: Sequence[ThresholdRow]) -> str:
     """Return what agrees with the paper's Table 3 and what does not."""
-    by_tau = {
-        tau: [r for r in rows if r.tau == tau] for tau in sorted({r.tau for r in rows})
-    }
+    by_tau = {tau: [r for r in rows if r.tau == tau] for tau in sorted({r.tau for r in rows})}
     low, high = min(by_tau), max(by_tau)
 
     def mean(tau: float, pick: str) -> float:

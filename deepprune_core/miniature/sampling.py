@@ -40,8 +40,8 @@ class Job:
 
 
 JOBS: dict[str, Job] = {
-    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 8, confidences=False),
-    "ash-dev": Job("ash", ("mini-dev",), 16, confidences=False),
+    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 6, confidences=False),
+    "ash-dev": Job("ash", ("mini-dev",), 8, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
     "birch": Job("birch", tuple(BENCHMARKS), 32, confidences=True),
     "cedar": Job("cedar", tuple(BENCHMARKS), 32, confidences=True),

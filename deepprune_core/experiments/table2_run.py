@@ -1,0 +1,145 @@
+"""What notebooks 05 and 06 share: the online judge, stored questions, the live run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from deepprune_core.experiments.judges import open_judge
+from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.table2 import Online, hero_traces, play_online
+from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
+from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.judge_inputs import JudgeInput
+from deepprune_core.plots_online import hero
+from deepprune_core.profile import ROOT
+from deepprune_core.pruner import StoredQuestion
+from deepprune_core.score_cache import CachedJudge, ScoreCache
+from deepprune_core.tables import Table, write_table
+from deepprune_core.truncation import Tokenizer
+
+if TYPE_CHECKING:
+    from deepprune_core.experiments.live import LiveComparison
+
+TOLERANCE = 1e-3
+CHECKED = 200
+
+
+@dataclass(frozen=True)
+class OnlineSetup:
+    """The online judge and every reasoner's questions with their pair scores.
+
+    ``judge_cost``: price of a judge's token in reasoner tokens; ``check``: what came of
+    scoring a sample of the stored scores afresh.
+    """
+
+    judge: CachedJudge
+    tokenizer: Tokenizer
+    traces: tuple[GradedTraces, ...]
+    questions: tuple[tuple[StoredQuestion, ...], ...]
+    judge_cost: float
+    check: str
+
+
+def open_online(run: Run) -> OnlineSetup:
+    """Return the online judge with all scores; those that are not stored are computed now."""
+    judge, tokenizer = online_judge(run), judge_tokenizer(run)
+    cut = run.profile.cuts.table1()[1]
+    questions = tuple(
+        stored_questions(traces, judge, cut, tokenizer)
+        for traces in tqdm(run.online, desc="scores", unit="reasoner", delay=5)
+    )
+    judge.save()
+    check = f"{judge.num_hits} scores from the store, {judge.num_misses} computed now"
+    return OnlineSetup(
+        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
+    )
+
+
+def online_judge(run: Run) -> CachedJudge:
+    """Return the shipped judge; its stored scores are copied to the run's own folder first."""
+    settings, own = run.profile.judge, run.work / "scores" / "online.parquet"
+    shipped = ROOT / settings.scores if settings.scores else None
+    if shipped is not None and shipped.is_file() and not own.exists():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        fresh = own.with_suffix(".tmp")
+        shutil.copyfile(shipped, fresh)
+        fresh.replace(own)
+    return open_judge(run, ROOT / settings.adapter if settings.adapter else None, own)
+
+
+def check_scores(run: Run, setup: OnlineSetup) -> str:
+    """Return how far a random sample of stored scores lies from freshly computed ones.
+
+    Raises:
+        ValueError: a stored score is off by more than 0.001.
+    """
+    from deepprune_core.experiments.judge_data import cut_prefixes
+
+    rng, traces = run.rng("check"), setup.traces[0]
+    cut = run.profile.cuts.table1()[1]
+    chosen = traces.pairs.take(rng.permutation(len(traces.pairs))[:CHECKED])
+    prefixes = cut_prefixes(traces.traces, cut, setup.tokenizer)
+    inputs = [
+        JudgeInput(traces.traces.questions[q].text, prefixes[q][i].text, prefixes[q][j].text)
+        for q, i, j in zip(
+            chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
+        )
+    ]
+    stored = setup.judge.score(inputs)
+    anew = CachedJudge(setup.judge.factory, ScoreCache(setup.judge.cache.fingerprint)).score(inputs)
+    worst = float(np.abs(stored - anew).max())
+    if worst > TOLERANCE:
+        raise ValueError(
+            f"expected stored scores within {TOLERANCE}, got a difference of {worst:.4f}; delete "
+            f"{run.profile.judge.scores} and run again"
+        )
+    return f"{setup.check}; {len(inputs)} scored afresh differ by at most {worst:.1e}"
+
+
+def online_results(run: Run, setup: OnlineSetup) -> list[Online]:
+    """Return all methods on all reasoners."""
+    return [
+        play_online(run, traces, questions, setup.judge_cost)
+        for traces, questions in tqdm(
+            zip(setup.traces, setup.questions, strict=True), total=len(setup.traces),
+            desc="replay", unit="reasoner",
+        )
+    ]  # fmt: skip
+
+
+def threshold_results(run: Run, setup: OnlineSetup) -> tuple[str, tuple[ThresholdRow, ...]]:
+    """Return Table 3's rows on the first online reasoner and its first two benchmarks."""
+    traces, questions = setup.traces[0], setup.questions[0]
+    benchmarks = traces.traces.benchmarks[:2]
+    return traces.model, threshold_rows(run, traces, questions, benchmarks)
+
+
+def hero_figure(run: Run, setup: OnlineSetup, results: Sequence[Online]) -> Figure:
+    """Return one question's traces, pruned and finished."""
+    config, rng = run.profile.pruning.config(), run.rng("hero")
+    title, traces = hero_traces(results[0], setup.questions[0], config, rng)
+    return hero(traces, title)
+
+
+def live_run(run: Run, setup: OnlineSetup) -> Table | str:
+    """Return the table of the live run, or why there is none."""
+    from deepprune_core.experiments.live import live_table, play_live
+    from deepprune_core.miniature.tokenizer import prompt_text
+
+    live = run.profile.live
+    if live is None:
+        return "Left out: the profile names no model for a live engine."
+    traces = next(t for t in setup.traces if t.model == live.model.name)
+    questions = traces.traces.only(live.benchmark).questions[: live.questions]
+    prompts = [prompt_text(question.text) for question in questions]
+    found: LiveComparison = play_live(run, questions, prompts, setup.judge)
+    table = live_table(run, found, setup.judge_cost)
+    return write_table(table, run.out)

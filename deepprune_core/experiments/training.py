@@ -1,0 +1,106 @@
+"""Notebook 03: all judges of a run, trained one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from deepprune_core.experiments.judges import (
+    JudgeSpec,
+    leaky_spec,
+    sweep_specs,
+    table1_specs,
+    train,
+)
+from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.table1 import ROW_NAMES
+from deepprune_core.experiments.text import count
+from deepprune_core.plots import History
+from deepprune_core.tables import Table
+
+if TYPE_CHECKING:
+    from deepprune_core.train_state import TrainResult
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A spec and what its training gave."""
+
+    spec: JudgeSpec
+    result: TrainResult
+
+
+def all_specs(run: Run) -> tuple[JudgeSpec, ...]:
+    """Return every judge of Table 1, the leakage test and Figure 4, each once."""
+    specs = (*table1_specs(run), leaky_spec(run), *sweep_specs(run))
+    return tuple({spec.name: spec for spec in specs}.values())
+
+
+def train_all(run: Run) -> list[Trained]:
+    """Return all judges, trained; those that are finished are taken as they are."""
+    return [
+        Trained(spec, train(run, spec))
+        for spec in tqdm(all_specs(run), desc="judges", unit="judge")
+    ]
+
+
+def training_panels(run: Run, trained: Sequence[Trained]) -> dict[str, list[History]]:
+    """Return the curves of Table 1's judges, one column a way to cut."""
+    panels: dict[str, list[History]] = {}
+    wanted = {spec.name for spec in table1_specs(run)}
+    for one in trained:
+        if one.spec.name not in wanted:
+            continue
+        rows = one.result.history
+        panels.setdefault(f"First {one.spec.truncation.label}", []).append(
+            History(
+                ROW_NAMES[one.spec.row],
+                np.array([row.pairs for row in rows]),
+                np.array([row.loss for row in rows]),
+                np.array([row.validation_auroc for row in rows]),
+            )
+        )
+    return panels
+
+
+def training_table(run: Run, trained: Sequence[Trained]) -> Table:
+    """Return one row a judge."""
+    return Table(
+        "training",
+        f"Training of the judges. {run.profile.caption}",
+        ("truncation", "training", "questions", "steps", "pairs read", "loss (last 50 steps)",
+         "validation AUROC"),
+        tuple(
+            (
+                one.spec.truncation.label, ROW_NAMES[one.spec.row],
+                "its own" if one.spec.source == "train" else "the tests'",
+                str(one.result.steps), count(one.result.pairs), f"{one.result.loss:.4f}",
+                f"{one.result.validation_auroc:.3f}",
+            )
+            for one in trained
+        ),
+        ("Losses with focal weighting are not comparable with those without. Validation pairs: "
+         f"at most {run.profile.judge.validation_pairs} from questions of no training.",),
+    )  # fmt: skip
+
+
+def training_words(run: Run, trained: Sequence[Trained]) -> str:
+    """Return what training gave, in words."""
+    own = [one for one in trained if one.spec.source == "train"]
+    best = max(own, key=lambda one: one.result.validation_auroc)
+    firsts = [one.result.history[0].loss for one in own]
+    lasts = [one.result.loss for one in own]
+    fell = sum(last < first for first, last in zip(firsts, lasts, strict=True))
+    return run.note(
+        "03",
+        f"{len(trained)} judges were trained with LoRA on at most {run.profile.judge.train_pairs} "
+        f"pairs each; the loss fell for {fell} of {len(own)}.",
+        f"The best validation AUROC is {best.result.validation_auroc:.3f} "
+        f"({best.spec.truncation.label}, {ROW_NAMES[best.spec.row]}).",
+        "The paper gives no learning rate, batch, epochs or focal α and γ; ours are settings of "
+        "the profile.",
+    )

@@ -1,0 +1,101 @@
+"""Figure 2b and 2c: SentenceBERT and the zero-shot judge; and words for Figure 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deepprune_core.baselines.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.experiments.judges import base_model, open_judge, test_data
+from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.table1 import JudgeResult, assess
+from deepprune_core.experiments.text import number
+from deepprune_core.plots import Curve
+from deepprune_core.reference import load_reference
+
+Judged = tuple[str, JudgeResult]
+NAMES = {"sentence_bert": "SentenceBERT cosine", "zero_shot": "Zero-shot judge"}
+
+
+def judge_tokenizer(run: Run) -> Any:
+    """Return the tokenizer that cuts prefixes: the judge's, else the profile's."""
+    from transformers import AutoTokenizer
+
+    source = base_model(run) if run.profile.judge.base else run.profile.tokenizer
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
+    """Return the result of the judge's base model without any training on pairs of traces."""
+    cut = run.profile.cuts.table1()[1]
+    judge = open_judge(run, None, run.work / "scores" / "zero-shot.parquet")
+    result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
+    judge.save()
+    return result
+
+
+def sentence_bert(run: Run, tokenizer: Any) -> JudgeResult:
+    """Return the result of SentenceBERT on the first tokens, as in the paper."""
+    cut = run.profile.cuts.table1()[0]
+    judge = SentenceBertJudge(open_encoder(run.profile.sentence_bert))
+    return assess(run, NAMES["sentence_bert"], judge, test_data(run, cut, tokenizer), cut)
+
+
+def untrained_judges(run: Run) -> list[Judged]:
+    """Return SentenceBERT, and the zero-shot judge where the profile has one."""
+    tokenizer = judge_tokenizer(run)
+    found = [("sentence_bert", sentence_bert(run, tokenizer))]
+    if run.profile.judge.base:
+        found.append(("zero_shot", zero_shot(run, tokenizer)))
+    return found
+
+
+def untrained_panels(judged: Sequence[Judged]) -> dict[str, list[Curve]]:
+    """Return one panel a judge."""
+    titles = {"sentence_bert": "SentenceBERT (Figure 2b)", "zero_shot": "Zero-shot (Figure 2c)"}
+    return {titles[key]: [result.curve] for key, result in judged}
+
+
+def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
+    """Return what agrees with the paper's Figure 2b and 2c and what does not."""
+    reference = load_reference().figure2bc
+    sentences = []
+    for key, result in judged:
+        paper = reference[key].auroc  # type: ignore[index]
+        weak = "hardly better than chance" if result.auroc.low <= 0.55 else "better than chance"
+        sentences.append(
+            f"{result.name}: AUROC {number(result.auroc)} here, {paper:.2f} in the paper; {weak}."
+        )
+    sentences.append(
+        "As in the paper, what two beginnings look like says little about where they end."
+        if all(result.auroc.value < 0.75 for _, result in judged)
+        else "Here the beginnings alone say more than in the paper."
+    )
+    if run.profile.judge.base:
+        sentences.append(
+            "Our zero-shot judge is a language model of the miniature world that has met the "
+            "question format, so it stands for an instruct model, not for a blank one."
+        )
+    return run.note("02", *sentences)
+
+
+def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
+    """Return what agrees with the paper's Figure 4 and what does not."""
+    sentences = []
+    for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
+        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        best = max(mine, key=lambda r: r.auroc.value)
+        least = min(mine, key=lambda r: r.auroc.value)
+        clear = best.auroc.low > least.auroc.high
+        sentences.append(
+            f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
+            f"{least.cut.k} ({number(least.auroc)}); "
+            + ("the difference is clear." if clear else "the intervals overlap.")
+        )
+    paper = load_reference().figure4
+    top = {cut: max(values, key=lambda k, v=values: v[k]) for cut, values in paper.items()}  # type: ignore[misc]
+    sentences.append(
+        f"The paper finds a peak in the middle for tokens ({top['tokens']}) and at the shortest "
+        f"prefix for words ({top['words']}), without intervals."
+    )
+    return run.note("07", *sentences)
