@@ -19,6 +19,7 @@ import numpy as np
 from deepprune_core.answers import grade
 from deepprune_core.clustering import GreedyClusterer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
+from deepprune_core.engines.sampler import last_chunk
 from deepprune_core.judge_inputs import Judge, JudgeInput
 from deepprune_core.ledger import Ledger
 from deepprune_core.pruner import Outcome, PruningConfig, cast_vote, finishing, states_of
@@ -230,9 +231,8 @@ async def vote_live(engine: Engine, tokenizer: Tokenizer, run: LiveRun) -> LiveR
     async def whole(index: int) -> Trace:
         seed = trace_seed(run.seed, f"{run.question.question_id}/whole", index)
         name = f"{run.question.question_id}/{run.seed}/{index}/whole"
-        chunk: Chunk | None = None
-        async for chunk in engine.stream(Request(name, run.prompt, seed), run.sampling):
-            pass
+        request = Request(name, run.prompt, seed)
+        chunk = await last_chunk(engine.stream(request, run.sampling))
         assert chunk is not None
         text = tokenizer.decode(list(chunk.token_ids), skip_special_tokens=True)
         return Trace(

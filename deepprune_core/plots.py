@@ -7,9 +7,11 @@ dates, so that the same numbers give the same bytes.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +23,7 @@ from deepprune_core.tables import write_atomically
 
 PALETTE = sns.color_palette("colorblind")
 GREY = "#666666"
-STYLE = {
+STYLE: Any = {  # matplotlib wants its own literal keys
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
@@ -38,11 +40,15 @@ STYLE = {
 }
 
 
+# Titles and legends take their style when they are made, so whole functions are drawn in it.
+styled = mpl.rc_context(STYLE)
+
+
+@styled
 def figure(columns: int, rows: int = 1, *, size: tuple[float, float] = (5.0, 3.8)) -> Figure:
     """Return an empty figure of the project's style; ``size`` in inches is that of one panel."""
-    with mpl.rc_context(STYLE):
-        drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-        drawn.subplots(rows, columns, squeeze=False)
+    drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    drawn.subplots(rows, columns, squeeze=False)
     return drawn
 
 
@@ -76,6 +82,21 @@ def _error(value: float, low: float | None, high: float | None) -> np.ndarray | 
     return np.array([[max(0.0, value - low)], [max(0.0, high - value)]])
 
 
+def wrapped(name: str, width: int = 13) -> str:
+    """Return a name broken after hyphens into lines of at most ``width`` characters if possible.
+
+    >>> wrapped("DeepSeek-R1-Distill-Llama-8B")
+    'DeepSeek-R1-\\nDistill-\\nLlama-8B'
+    """
+    lines = [""]
+    for piece in re.findall("[^-]*-|[^-]+", name):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
+
+
+@styled
 def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> Figure:
     """Return Figure 2a: the paper's bars beside ours; a line marks each side's average."""
     drawn = figure(2, size=(5.2, 4.0))
@@ -92,7 +113,10 @@ def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> 
                 axes.errorbar(i, top, yerr=100 * error, color="black", capsize=4, lw=1.2)
                 top += 100 * error[1, 0]
             axes.text(i, top + 1.2, f"{100 * bar.value:.1f}", ha="center", va="bottom")
-        labels = [b.label + (f"\n{b.n} questions" if b.n else "") for b in bars]
+        names = [wrapped(b.label) for b in bars]
+        labels = [
+            n + (f"\n{b.n} questions" if b.n else "") for n, b in zip(names, bars, strict=True)
+        ]
         axes.set_xticks(range(len(bars)), labels, fontsize=9)
         axes.set(title=title, ylim=(0, 112), yticks=range(0, 101, 20))
         axes.grid(False, axis="x")
@@ -116,6 +140,7 @@ class Curve:
     auroc: Interval
 
 
+@styled
 def judge_curves(panels: Mapping[str, Sequence[Curve]], *, fnr: float = 0.2) -> Figure:
     """Return Figure 2b and 2c: false negative rate against true negative rate, one panel each."""
     drawn = figure(len(panels), size=(5.0, 4.6))
@@ -144,6 +169,7 @@ class History:
     auroc: np.ndarray
 
 
+@styled
 def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     """Return losses (top) and validation AUROC (bottom), one column a group."""
     drawn = figure(len(groups), 2, size=(5.0, 3.0))
@@ -180,6 +206,7 @@ class Compared:
     paper: float | None
 
 
+@styled
 def auroc_rows(panels: Mapping[str, Sequence[Compared]], xlabel: str = "AUROC") -> Figure:
     """Return rows with ours (dot and interval) and the paper's value (hollow diamond)."""
     longest = max(len(rows) for rows in panels.values())

@@ -10,10 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
-from deepprune_core.plots import GREY, PALETTE, figure
+from deepprune_core.plots import GREY, PALETTE, figure, styled
 
-MARKERS = {"cons": "s", "DeepConf-high": "^", "DeepConf-low": "v", "DeepPrune": "o"}
-COLOURS = {"cons": 7, "DeepConf-high": 1, "DeepConf-low": 4, "DeepPrune": 0}
+MARKERS = {
+    "cons": "s",
+    "DeepConf-high": "^",
+    "DeepConf-low": "v",
+    "DeepPrune, survivors": "D",
+    "DeepPrune": "o",
+}
+COLOURS = {
+    "cons": 7,
+    "DeepConf-high": 1,
+    "DeepConf-low": 4,
+    "DeepPrune, survivors": 2,
+    "DeepPrune": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -35,10 +47,11 @@ class Frontier:
     high: np.ndarray
 
 
+@styled
 def cost_accuracy_grid(
     panels: Mapping[tuple[str, str], tuple[Sequence[Point], Frontier]],
 ) -> Figure:
-    """Return one panel per (reasoner, benchmark): tokens against accuracy, the control as a line."""
+    """Return tokens against accuracy, a panel per (reasoner, benchmark); a line for the control."""
     rows = list(dict.fromkeys(row for row, _ in panels))
     columns = list(dict.fromkeys(column for _, column in panels))
     drawn = figure(len(columns), len(rows), size=(4.0, 3.1))
@@ -51,8 +64,12 @@ def cost_accuracy_grid(
         axes.set_xlabel("tokens, % of cons@N (log scale)")
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    # A method may be missing from some panels, so the legend gathers from all.
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
+    shown = {label: handle for panel in pairs for handle, label in panel}
+    drawn.legend(
+        list(shown.values()), list(shown), loc="outside lower center", ncols=min(5, len(shown))
+    )
     return drawn
 
 
@@ -66,8 +83,7 @@ def _panel(axes: Axes, points: Sequence[Point], frontier: Frontier) -> None:
         hollow = "net" in point.method
         axes.errorbar(
             100 * cost.value, 100 * accuracy.value,
-            xerr=[[100 * (cost.value - cost.low)], [100 * (cost.high - cost.value)]],
-            yerr=[[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
+            xerr=_bars(cost), yerr=_bars(accuracy),
             fmt=MARKERS[key], color=PALETTE[COLOURS[key]], ms=8, capsize=2, elinewidth=1,
             mfc="white" if hollow else PALETTE[COLOURS[key]], label=point.method, alpha=0.95,
         )  # fmt: skip
@@ -76,6 +92,11 @@ def _panel(axes: Axes, points: Sequence[Point], frontier: Frontier) -> None:
     top = max([100.0, *(100 * p.cost.high for p in points)])
     axes.set_xticks([t for t in ticks if t <= 1.3 * top], [str(t) for t in ticks if t <= 1.3 * top])
     axes.minorticks_off()
+
+
+def _bars(found: Interval) -> np.ndarray:
+    """Return an interval in percent as error bars: (2, 1)."""
+    return 100 * np.array([[found.value - found.low], [found.high - found.value]]).clip(min=0)
 
 
 @dataclass(frozen=True)
@@ -87,6 +108,7 @@ class ThresholdLine:
     values: Sequence[Interval]
 
 
+@styled
 def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
     """Return one panel a quantity: the threshold against it, one line a benchmark."""
     drawn = figure(len(panels), size=(4.4, 3.8))
@@ -116,6 +138,7 @@ class Lengths:
     values: Sequence[Interval]
 
 
+@styled
 def truncation_lines(
     panels: Mapping[str, Sequence[Lengths]], paper: Mapping[str, Mapping[int, float]]
 ) -> Figure:
@@ -161,6 +184,7 @@ class HeroTrace:
     right: bool
 
 
+@styled
 def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
     """Return one question's traces as bars: finished ones run on, stopped ones end at their cut."""
     order = sorted(range(len(traces)), key=lambda i: (traces[i].cluster, not traces[i].kept, i))

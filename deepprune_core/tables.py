@@ -69,15 +69,15 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return caption, table and notes as Markdown; columns are padded to line up."""
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.cells()]
-        wide = [max(map(len, column)) for column in zip(self.columns, *rows, strict=True)]
+        head, *rows = ([c.replace("|", "\\|") for c in r] for r in (self.columns, *self.cells()))
+        wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
-        def line(cells: list[str] | tuple[str, ...]) -> str:
+        def line(cells: list[str]) -> str:
             padded = (cell.ljust(width) for cell, width in zip(cells, wide, strict=True))
             return f"| {' | '.join(padded)} |"
 
         rule = "|" + "|".join("-" * (width + 2) for width in wide) + "|"
-        body = [line(self.columns), rule, *map(line, rows)]
+        body = [line(head), rule, *map(line, rows)]
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"**{self.caption}**\n", *body, *notes]) + "\n"
 

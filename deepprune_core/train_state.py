@@ -117,7 +117,8 @@ def read_history(path: Path) -> list[HistoryRow]:
     kinds = {f.name: int if f.type == "int" else float for f in fields(HistoryRow)}
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            HistoryRow(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)
+            HistoryRow(**{k: kinds[k](v) for k, v in row.items()})  # type: ignore[arg-type]
+            for row in csv.DictReader(file)
         ]
 
 

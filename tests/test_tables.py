@@ -14,7 +14,7 @@ from deepprune_core.tables import Table, latex, write_atomically, write_table
 BUSY = Table(
     "busy",
     "100 % of cons@N & τ ≥ 0.5",
-    ("method_name", "a", "x"),
+    ("method_name", "a|b", "x"),
     (("DeepPrune – net", 0.70149, None), ("50 % & a|b", 3, "0.701 [0.65, 0.74]")),
     ("N: 1\u202f234 pairs_",),
 )

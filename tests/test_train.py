@@ -86,7 +86,7 @@ def weights_of(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818
     pass
 
 

@@ -17,7 +17,8 @@ class SamplingConfig:
     """How tokens are drawn; ``top_k`` 0 and ``top_p`` 1 switch the cut-offs off.
 
     ``confidences``: also return each token's confidence (DeepConf, arXiv 2508.15260): minus
-    the mean log-probability, in nats, of the 20 likeliest tokens at its position.
+    the mean log-probability, in nats, of the 20 likeliest tokens at its position. ``whole``:
+    only the last chunk is wanted, which spares an engine the streaming.
     """
 
     temperature: float = 1.0
@@ -25,6 +26,7 @@ class SamplingConfig:
     top_k: int = 0
     max_tokens: int = 1100
     confidences: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

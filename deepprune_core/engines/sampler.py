@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from deepprune_core.answers import extract_answer
-from deepprune_core.engines.base import Engine, Request, SamplingConfig, trace_seed
+from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
 from deepprune_core.trace_files import read_parquet, write_parquet
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
@@ -103,9 +103,7 @@ async def sample_trace(
         job.prompt_of(question),
         trace_seed(job.seed, f"{job.model}/{question.question_id}", index),
     )
-    chunk = None
-    async for chunk in engine.stream(request, job.config):
-        pass
+    chunk = await last_chunk(engine.stream(request, job.config))
     if chunk is None:
         raise RuntimeError(f"{request.request_id}: the engine returned nothing; check its log")
     text = tokenizer.decode(list(chunk.token_ids), skip_special_tokens=True)
@@ -118,6 +116,14 @@ async def sample_trace(
         finish_reason=chunk.finish_reason,
         confidences=chunk.confidences,
     )
+
+
+async def last_chunk(chunks: AsyncIterator[Chunk]) -> Chunk | None:
+    """Return a stream's last chunk, or None if it gave none."""
+    last = None
+    async for chunk in chunks:
+        last = chunk
+    return last
 
 
 def _shard(work: Path, question: Question) -> Path:

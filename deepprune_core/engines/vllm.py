@@ -109,6 +109,9 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
         max_num_seqs=settings.max_parallel,
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
+        # The CPU build fails on a seeded request whose prompt is read in two parts.
+        enable_chunked_prefill=False,
+        max_num_batched_tokens=max(4096, settings.max_tokens),
         seed=settings.seed,
         trust_remote_code=False,
         generation_config="vllm",  # no hidden sampling defaults from the model's files
@@ -146,7 +149,7 @@ def _sampling_params(request: Request, config: SamplingConfig) -> Any:
         logprobs=CONFIDENCE_TOP_K if config.confidences else None,
         flat_logprobs=config.confidences,
         detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
+        output_kind=RequestOutputKind.FINAL_ONLY if config.whole else RequestOutputKind.DELTA,
     )
 
 

@@ -1,4 +1,6 @@
-"""Train the online judge and keep its scores: ``python -m deepprune_core.experiments.online_judge``.
+"""Train the online judge and score what it will be asked.
+
+``python -m deepprune_core.experiments.online_judge --profile FILE`` does both.
 
 The online judge is notebook 03's best row, trained on more pairs. It is shipped with the scores
 of all pairs that Tables 2 and 3 may ask about, so that a laptop need not compute them.

@@ -19,7 +19,7 @@ from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.pairs import all_pairs
 from deepprune_core.trace_files import read_traces
 from deepprune_core.traces import TraceSet
-from deepprune_core.truncation import Truncation
+from deepprune_core.truncation import Truncation, count_reasoning_words
 from deepprune_core.voting import majority
 
 START, END = "<!-- behaviour:start -->", "<!-- behaviour:end -->"
@@ -45,16 +45,15 @@ class Behaviour:
 
 
 def measure(traces: TraceSet, *, words: int = 25) -> Behaviour:
-    """Return the behaviour of a reasoner on its traces; prefixes end at ``words`` reasoning words."""
+    """Return a reasoner's behaviour; prefixes end at ``words`` reasoning words."""
     graded = grade_all(traces)
-    pairs = all_pairs(traces, graded)
+    pairs = all_pairs(graded)
     share = redundancy(pairs)
     cut = Truncation("reasoning_words", words)
-    everything = Truncation("reasoning_words", 10**9)
     tokenizer = build_tokenizer()
     texts = [t.text for group in traces.traces for t in group[:16]]
     prefixes = [cut.cut(text, tokenizer) for text in texts]
-    counts = [everything.count(text) for text in texts]
+    counts = [count_reasoning_words(text) for text in texts]
     single = [float(np.mean(g.classes == g.gold_class)) for g in graded]
     voted = [majority(g.classes).winner == g.gold_class for g in graded]
     return Behaviour(

@@ -46,7 +46,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Batch:
-    """``ids`` and ``weights``: (rows, length); padding has weight 0. ``tokens`` counts real ones."""
+    """``ids``, ``weights``: (rows, length); padding weighs 0. ``tokens`` counts real ones."""
 
     ids: np.ndarray
     weights: np.ndarray

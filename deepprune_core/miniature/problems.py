@@ -156,7 +156,9 @@ class Problem:
     def text(self) -> str:
         """Return the question as a reader sees it."""
         lines = " ".join(f"{s}." for s in self.statements)
-        options = ", ".join(f"{v} is {letter}" for letter, v in zip(LETTERS, self.options))
+        options = ", ".join(
+            f"{v} is {letter}" for letter, v in zip(LETTERS, self.options, strict=False)
+        )
         tail = f" Options: {options}." if self.options else ""
         return f"Problem: {lines} Question: what has {self.target}?{tail}"
 

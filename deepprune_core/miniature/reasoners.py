@@ -210,7 +210,7 @@ class ReasonerTraining:
         self.position = json.loads((folder / "position.json").read_text())
 
     def export(self, target: Path) -> None:
-        """Write the finished model (bf16, tokenizer, manifest) to ``target``, whole or not at all."""
+        """Write the finished model (bf16, tokenizer, manifest), whole or not at all."""
         fresh = target.with_name(target.name + ".tmp")
         shutil.rmtree(fresh, ignore_errors=True)
         self.model.to(torch.bfloat16).save_pretrained(fresh)

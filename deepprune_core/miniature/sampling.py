@@ -40,12 +40,12 @@ class Job:
 
 
 JOBS: dict[str, Job] = {
-    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 6, confidences=False),
+    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 5, confidences=False),
     "ash-dev": Job("ash", ("mini-dev",), 8, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
-    "birch": Job("birch", tuple(BENCHMARKS), 32, confidences=True),
-    "cedar": Job("cedar", tuple(BENCHMARKS), 32, confidences=True),
-    "oak": Job("oak", tuple(BENCHMARKS), 32, confidences=True),
+    "birch": Job("birch", tuple(BENCHMARKS), 24, confidences=True),
+    "cedar": Job("cedar", tuple(BENCHMARKS), 24, confidences=True),
+    "oak": Job("oak", tuple(BENCHMARKS), 24, confidences=True),
 }
 
 
@@ -72,7 +72,7 @@ def open_engine(name: EngineName, model: Path, parallel: int) -> VllmEngine | Tr
 def run_job(name: str, models: Path, out: Path, engine_name: EngineName, parallel: int) -> Path:
     """Sample one job, write its Parquet file, then its manifest; return the file."""
     job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
-    config = SamplingConfig(max_tokens=MAX_TOKENS, confidences=job.confidences)
+    config = SamplingConfig(max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True)
     sampling = SamplingJob(
         job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
         lambda question: prompt_text(question.text),
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("data/models"), help="reasoners")
     parser.add_argument("--out", type=Path, default=Path("data/traces"), help="where files go")
     parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
-    parser.add_argument("--parallel", type=int, default=128, help="requests at once")
+    parser.add_argument("--parallel", type=int, default=256, help="requests at once")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.jobs) - set(JOBS))
     if unknown:
