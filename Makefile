@@ -124,7 +124,7 @@ readme: $(INSTALLED) ## Write the README's tables from figures/mini
 # --- checks ----------------------------------------------------------------------------------
 
 test: $(INSTALLED) ## Run the tests
-	$(PY) -m pytest
+	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
 
 lint: $(INSTALLED) ## Check style and format
 	$(PY) -m ruff check .

@@ -81,6 +81,7 @@ class VllmEngine:
     def close(self) -> None:
         """Shut the engine down and free its memory."""
         self._core.shutdown()
+        self._core = None  # collected now, not at exit when its imports are gone
 
 
 def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEngine:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.miniature.problems import MODULUS, NAMES, OPS, Problem, draw_problem
+from deepprune_core.miniature.problems import LETTERS, MODULUS, NAMES, OPS, Problem, draw_problem
 from deepprune_core.miniature.solutions import DataMix, draw_misconceptions, write_solution
 from deepprune_core.miniature.tokenizer import build_tokenizer
 
@@ -25,13 +25,15 @@ VERDICT_WEIGHT = 30.0
 class Phase:
     """A stretch of the curriculum: ``tokens`` of problems of ``steps[0]``..``steps[1]`` steps.
 
-    ``lookups`` is the share of lookup drills and ``pairs`` the share of pair documents, whose
-    traces are cut at a share of their words drawn from ``prefix``.
+    ``lookups`` is the share of lookup drills, ``options`` that of option drills among the rest,
+    and ``pairs`` the share of pair documents, whose traces are cut at a share of their words
+    drawn from ``prefix``.
     """
 
     tokens: int
     steps: tuple[int, int]
     lookups: float = 0.0
+    options: float = 0.0
     pairs: float = 0.0
     prefix: tuple[float, float] = (0.3, 0.6)
 
@@ -69,6 +71,18 @@ def draw_lookup_drill(rng: np.random.Generator) -> list[Segment]:
     return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
 
 
+def draw_option_drill(rng: np.random.Generator) -> list[Segment]:
+    """Return a list of options and a text that repeats it eight times in new orders."""
+    values = rng.permutation(MODULUS)[: len(LETTERS)]
+    options = [f"{v} is {letter}" for v, letter in zip(values, LETTERS, strict=True)]
+    names = (NAMES[i] for i in rng.permutation(len(NAMES))[: int(rng.integers(0, 5))])
+    facts = " ".join(f"{name} has {int(rng.integers(MODULUS))}." for name in names)
+    orders = (rng.permutation(len(options)) for _ in range(8))
+    again = " ".join(f"so {options[i]}." for order in orders for i in order)
+    question = f"Problem: {facts} Question: lookup Options: {', '.join(options)}. Solution:"
+    return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
+
+
 def draw_pair(problem: Problem, phase: Phase, rng: np.random.Generator) -> list[Segment]:
     """Return one problem, the beginnings of two of its solutions and the verdict on their ends.
 
@@ -101,6 +115,8 @@ def draw_document(
     """Return one training document, never about a forbidden problem."""
     if rng.random() < phase.lookups:
         return draw_lookup_drill(rng)
+    if phase.options and rng.random() < phase.options:
+        return draw_option_drill(rng)
     while True:
         steps = int(rng.integers(phase.steps[0], phase.steps[1] + 1))
         problem = draw_problem(

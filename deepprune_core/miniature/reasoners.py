@@ -103,6 +103,7 @@ class ReasonerTraining:
             "seconds": 0.0,
             "loss": 0.0,
         }
+        self._claim()
         self._resume()
         self.forward: Any = torch.compile(self.model) if compile_model else self.model
 
@@ -185,6 +186,23 @@ class ReasonerTraining:
         fresh.rename(current)
         with (self.work / "log.jsonl").open("a") as log:
             log.write(json.dumps(self.position) + "\n")
+
+    def _claim(self) -> None:
+        """Refuse to continue a training that was begun under another recipe."""
+        mine = asdict(self.recipe)
+        mine["mix"]["misconceptions"] = len(self.recipe.mix.misconceptions)
+        mine = json.loads(json.dumps(mine))
+        path = self.work / "recipe.json"
+        if path.exists():
+            theirs = json.loads(path.read_text())
+            differing = sorted(key for key in mine if mine[key] != theirs.get(key))
+            if differing:
+                raise ValueError(
+                    f"{self.work}: begun under another recipe ({', '.join(differing)} differ); "
+                    "remove the folder"
+                )
+        self.work.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(mine, indent=1))
 
     def _resume(self) -> None:
         folder = next(

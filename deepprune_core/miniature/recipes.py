@@ -2,10 +2,10 @@
 
 ``seedling`` is trained from nothing: it learns the format and the arithmetic. ``base`` goes
 on with lookups until they are sure, and with pairs of traces and their verdict, so that it
-can serve as the judge's base model too. The reasoners branch from it by
-further training on their own data mix: other slip rates, other misconceptions, other habits
-of checking, and for one an extra layer. That is what makes them agree with themselves, and
-with each other, to different degrees.
+can serve as the judge's base model too. ``trunk`` learns to look up the letters of options.
+The reasoners branch from it by further training on their own data mix: other slip rates, other
+misconceptions, other habits of checking, and for one an extra layer. That is what makes them
+agree with themselves, and with each other, to different degrees.
 """
 
 from __future__ import annotations
@@ -83,6 +83,21 @@ BASE = Recipe(
 )
 
 
+TRUNK = Recipe(
+    name="trunk",
+    seed=13,
+    phases=(
+        Phase(int(0.52 * M), (1, 4), options=1.0),
+        Phase(int(0.38 * M), (4, 9), lookups=0.1, options=0.4),
+    ),
+    mix=DataMix(slip=0.004, notice=0.6),
+    parent="base",
+    batch_tokens=4096,
+    chunk_batches=32,
+    decay=0.4,
+)
+
+
 def _branch(
     name: str, seed: int, tokens: float, mix: DataMix, facts: int, layers: int = 5
 ) -> Recipe:
@@ -91,11 +106,12 @@ def _branch(
     return Recipe(
         name=name,
         seed=seed,
-        phases=(Phase(int(tokens * M), (4, 9)),),
+        phases=(Phase(int(tokens * M), (4, 9), lookups=0.03, options=0.15),),
         mix=mix,
-        parent="base",
+        parent="trunk",
         layers=layers,
         learning_rate=1e-3,
+        chunk_batches=24,
         decay=0.6,
     )
 
@@ -105,10 +121,11 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         SEEDLING,
         BASE,
-        _branch("ash", 21, 1.2, DataMix(slip=0.012, notice=0.4, catch=0.3), 26),
-        _branch("birch", 22, 1.2, DataMix(slip=0.006, notice=0.5, catch=0.5), 16),
-        _branch("cedar", 23, 1.2, DataMix(slip=0.010, notice=0.5, catch=0.4, musing=0.45), 22),
-        _branch("oak", 24, 1.6, DataMix(slip=0.003, notice=0.7, catch=0.6), 14, layers=6),
+        TRUNK,
+        _branch("ash", 21, 0.58, DataMix(slip=0.012, notice=0.4, catch=0.3), 26),
+        _branch("birch", 22, 0.58, DataMix(slip=0.006, notice=0.5, catch=0.5), 16),
+        _branch("cedar", 23, 0.58, DataMix(slip=0.010, notice=0.5, catch=0.4, musing=0.45), 22),
+        _branch("oak", 24, 0.78, DataMix(slip=0.003, notice=0.7, catch=0.6), 14, layers=6),
     )
 }
 REASONERS = ("ash", "birch", "cedar", "oak")
