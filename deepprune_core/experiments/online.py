@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,8 +44,8 @@ def stored_questions(
             gold_class=graded.gold_class,
             classes=graded.classes,
             num_tokens=np.array([t.num_tokens for t in group]),
-            prefix_tokens=np.minimum(
-                [p.num_tokens for p in cut], [t.num_tokens for t in group]
+            prefix_tokens=np.array(
+                [math.ceil(p.fraction * t.num_tokens) for p, t in zip(cut, group, strict=True)]
             ),
             scores=symmetric_matrix(len(group), rows, part),
             judge_tokens=symmetric_matrix(len(group), rows, cost),

@@ -91,9 +91,8 @@ class Run:
                 return "the profile names no development traces, or none for the leakage test"
         if notebook in ("02", "04", "07") and not profile.traces.unseen:
             return "the profile names no traces to test judges on"
-        if notebook in ("05", "06") and (
-            not profile.traces.online or profile.judge.adapter is None
-        ):
+        trainable = profile.judge.base is None or profile.judge.adapter is not None
+        if notebook in ("05", "06") and not (profile.traces.online and trainable):
             return "the profile names no traces to prune, or no trained judge"
         return None
 

@@ -11,13 +11,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
+from deepprune_core.baselines.embedding_judge import EmbeddingJudge
+from deepprune_core.baselines.sentence_bert import open_encoder
+from deepprune_core.experiments.judge_data import cut_prefixes, judge_data, merge
 from deepprune_core.experiments.judges import open_judge
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.table2 import Online, hero_traces, play_online
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
-from deepprune_core.judge_inputs import JudgeInput
+from deepprune_core.judge_inputs import Judge, JudgeInput
+from deepprune_core.pairs import all_pairs, split_by_question
 from deepprune_core.plots_online import hero
 from deepprune_core.profile import ROOT
 from deepprune_core.pruner import StoredQuestion
@@ -40,7 +44,7 @@ class OnlineSetup:
     scoring a sample of the stored scores afresh.
     """
 
-    judge: CachedJudge
+    judge: Judge
     tokenizer: Tokenizer
     traces: tuple[GradedTraces, ...]
     questions: tuple[tuple[StoredQuestion, ...], ...]
@@ -50,6 +54,8 @@ class OnlineSetup:
 
 def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
+    if run.profile.judge.base is None:
+        return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
     cut = run.profile.cuts.table1()[1]
     questions = tuple(
@@ -61,6 +67,37 @@ def open_online(run: Run) -> OnlineSetup:
     return OnlineSetup(
         judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
     )
+
+
+def open_trained_here(run: Run) -> OnlineSetup:
+    """Return a judge trained on one half of the questions, with the other half's traces.
+
+    It is a logistic regression on SentenceBERT embeddings: a trace file brings no language
+    model to fine-tune.
+    """
+    encoder, tokenizer = open_encoder(run.profile.sentence_bert), judge_tokenizer(run)
+    cut = run.profile.cuts.table1()[1]
+    held_out, parts, judge = [], [], EmbeddingJudge(encoder)
+    for traces in run.online:
+        training, testing = split_by_question(traces.pairs, 0.5, run.rng("halves", traces.model))
+        parts.append(judge_data(traces.traces, training, cut, tokenizer))
+        held_out.append(part_of(traces, np.unique(testing.question)))
+    data = merge(parts)
+    judge.fit(data.inputs, data.same)
+    questions = tuple(stored_questions(traces, judge, cut, tokenizer) for traces in held_out)
+    check = (
+        f"judge trained on {len(data)} pairs of {len(np.unique(data.groups))} questions; "
+        f"replayed on {sum(len(q) for q in questions)} others"
+    )
+    cost = run.profile.pruning.judge_cost
+    return OnlineSetup(judge, tokenizer, tuple(held_out), questions, cost, check)
+
+
+def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
+    """Return the graded traces of some questions (indices, ascending)."""
+    graded = tuple(traces.graded[i] for i in questions)
+    names = [traces.traces.questions[i].question_id for i in questions]
+    return GradedTraces(traces.traces.select(names), graded, all_pairs(graded))
 
 
 def online_judge(run: Run) -> CachedJudge:
@@ -81,8 +118,8 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
     Raises:
         ValueError: a stored score is off by more than 0.001.
     """
-    from deepprune_core.experiments.judge_data import cut_prefixes
-
+    if not isinstance(setup.judge, CachedJudge):
+        return setup.check
     rng, traces = run.rng("check"), setup.traces[0]
     cut = run.profile.cuts.table1()[1]
     chosen = traces.pairs.take(rng.permutation(len(traces.pairs))[:CHECKED])

@@ -18,10 +18,12 @@ NAMES = {"sentence_bert": "SentenceBERT cosine", "zero_shot": "Zero-shot judge"}
 
 
 def judge_tokenizer(run: Run) -> Any:
-    """Return the tokenizer that cuts prefixes: the judge's, else the profile's."""
+    """Return the tokenizer that cuts prefixes: the judge's, the profile's, or SentenceBERT's."""
     from transformers import AutoTokenizer
 
     source = base_model(run) if run.profile.judge.base else run.profile.tokenizer
+    if source is None:
+        return open_encoder(run.profile.sentence_bert).tokenizer
     return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 

@@ -26,6 +26,7 @@ from deepprune_core.trace_files import write_parquet
 from deepprune_core.traces import Question
 
 MAX_TOKENS = 1100
+TEMPERATURE = 0.4
 RUN_SEED = 20251009
 
 
@@ -40,12 +41,12 @@ class Job:
 
 
 JOBS: dict[str, Job] = {
-    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 5, confidences=False),
+    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 4, confidences=False),
     "ash-dev": Job("ash", ("mini-dev",), 8, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
-    "birch": Job("birch", tuple(BENCHMARKS), 24, confidences=True),
-    "cedar": Job("cedar", tuple(BENCHMARKS), 24, confidences=True),
-    "oak": Job("oak", tuple(BENCHMARKS), 24, confidences=True),
+    "birch": Job("birch", tuple(BENCHMARKS), 16, confidences=True),
+    "cedar": Job("cedar", tuple(BENCHMARKS), 16, confidences=True),
+    "oak": Job("oak", tuple(BENCHMARKS), 16, confidences=True),
 }
 
 
@@ -72,7 +73,7 @@ def open_engine(name: EngineName, model: Path, parallel: int) -> VllmEngine | Tr
 def run_job(name: str, models: Path, out: Path, engine_name: EngineName, parallel: int) -> Path:
     """Sample one job, write its Parquet file, then its manifest; return the file."""
     job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
-    config = SamplingConfig(max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True)
+    config = SamplingConfig(temperature=TEMPERATURE, max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True)
     sampling = SamplingJob(
         job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
         lambda question: prompt_text(question.text),

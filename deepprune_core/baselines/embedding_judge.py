@@ -1,0 +1,72 @@
+"""A judge that trains in seconds: logistic regression on two SentenceBERT embeddings.
+
+It serves where no language model is at hand to be fine-tuned, such as a trace file on a laptop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from deepprune_core.judge_inputs import JudgeInput
+
+
+class EmbeddingJudge:
+    """P(same) from |u - v| and u * v of both prefixes' embeddings u and v.
+
+    Args:
+        encoder: a SentenceBERT model.
+        penalty: strength of the L2 penalty (the inverse of scikit-learn's C).
+    """
+
+    def __init__(self, encoder: SentenceTransformer, *, penalty: float = 1.0) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self.encoder = encoder
+        self._model = LogisticRegression(C=1 / penalty, max_iter=2000)
+        self._vectors: dict[str, np.ndarray] = {}
+
+    def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> EmbeddingJudge:
+        """Train on labelled pairs; ``same``: (n,) bool.
+
+        Raises:
+            ValueError: only one label occurs.
+        """
+        if len(np.unique(same)) < 2:
+            raise ValueError(
+                "expected same and different pairs to train on, got one kind only; "
+                "give a file with more questions on which traces disagree"
+            )
+        self._model.fit(self._features(inputs), same)
+        return self
+
+    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return P(same) per pair: ``(n,)`` float64."""
+        if not len(inputs):
+            return np.zeros(0)
+        return self._model.predict_proba(self._features(inputs))[:, 1]
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens the encoder reads per pair: ``(n,)`` int64."""
+        limit = int(self.encoder.max_seq_length or 512)
+        count = {
+            text: min(limit, len(self.encoder.tokenizer.encode(text, add_special_tokens=False)))
+            for text in {text for pair in inputs for text in (pair.first, pair.second)}
+        }
+        return np.array([max(1, count[p.first] + count[p.second]) for p in inputs], dtype=np.int64)
+
+    def _features(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        fresh = sorted({t for p in inputs for t in (p.first, p.second)} - self._vectors.keys())
+        if fresh:
+            vectors = self.encoder.encode(
+                fresh, batch_size=64, normalize_embeddings=True, show_progress_bar=len(fresh) > 200
+            )
+            self._vectors.update(zip(fresh, np.asarray(vectors, dtype=np.float64), strict=True))
+        first = np.array([self._vectors[p.first] for p in inputs])
+        second = np.array([self._vectors[p.second] for p in inputs])
+        return np.hstack([np.abs(first - second), first * second])
