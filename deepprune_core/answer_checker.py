@@ -19,7 +19,7 @@ from functools import lru_cache
 from queue import Empty, Queue
 
 START_SECONDS = 60.0
-PAIR_SECONDS = 2.0
+PAIR_SECONDS = 5.0
 
 
 class _Worker:
@@ -60,7 +60,7 @@ _worker: _Worker | None = None
 
 @lru_cache(maxsize=100_000)
 def equivalent(first: str, second: str) -> bool:
-    """Return whether two expressions are equal; a pair that takes over two seconds is not.
+    """Return whether two expressions are equal; a pair that takes over five seconds is not.
 
     ``first`` and ``second`` should come in sorted order: the check is not symmetric.
     """
@@ -87,6 +87,7 @@ def main() -> None:
     """Answer pairs until the input ends."""
     from math_verify import parse, verify
 
+    verify(parse("$1/2$"), parse("$0.5$"))  # the first parse imports what the others need
     print("ready", flush=True)
     for line in sys.stdin:
         first, second = json.loads(line)

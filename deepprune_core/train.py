@@ -25,14 +25,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from deepprune_core.judge import (
-    CausalLMJudge,
-    pad_right,
-    token_batches,
-    verdict_logits,
-    weights_digest,
-)
+from deepprune_core.judge import CausalLMJudge, pad_right, token_batches, weights_digest
 from deepprune_core.prompts import JudgePrompt
+from deepprune_core.train_model import VerdictModel, trainable
 from deepprune_core.train_plan import TrainConfig, plan_batches, rate_scale
 from deepprune_core.train_state import (
     MANIFEST,
@@ -91,18 +86,6 @@ def train_judge(
     return run.run(on_step)
 
 
-class _VerdictModel(torch.nn.Module):
-    """A causal language model whose forward pass is the two label logits."""
-
-    def __init__(self, model: Any, labels: tuple[int, int]) -> None:
-        super().__init__()
-        self.model, self.labels = model, labels
-
-    def forward(self, ids: Tensor, last: Tensor) -> Tensor:
-        """Return ``(batch, 2)`` fp32 logits: different, same."""
-        return verdict_logits(self.model, ids, last, self.labels)
-
-
 class _Training:
     """One run: model, optimizer, plan and log."""
 
@@ -124,7 +107,7 @@ class _Training:
         # Mixed precision is ours (autocast below), so that training and scoring agree.
         self.accelerator = Accelerator(mixed_precision="no")
         self.dtype = next(model.parameters()).dtype
-        self.model = _trainable(model, config)
+        self.model = trainable(model, config)
         micro = config.micro_tokens or config.batch_tokens
         self.judge = CausalLMJudge(
             self.model, tokenizer, prompt, config.max_tokens, micro, autocast=config.autocast
@@ -144,7 +127,7 @@ class _Training:
         optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        verdict = _VerdictModel(self.model, self.judge.labels)
+        verdict = VerdictModel(self.model, self.judge.labels)
         self.module, self.optimizer = self.accelerator.prepare(verdict, optimizer)
         self.checkpoints = CheckpointFolder(_work_folder(out), parameters, optimizer, identity)
         self.history, self.seconds = self.checkpoints.read()
@@ -269,25 +252,6 @@ class _Training:
 
 def _work_folder(out: Path) -> Path:
     return out.with_name(out.name + ".work")
-
-
-def _trainable(model: Any, config: TrainConfig) -> Any:
-    """Return the model with exactly the parameters to train switched on, those in fp32."""
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    if config.lora_rank is None:
-        return model.float().requires_grad_(True)
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    torch.manual_seed(config.seed)
-    lora = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=config.target_modules,
-    )
-    return get_peft_model(model, lora)
 
 
 def _manifest(run: _Training) -> dict[str, Any]:

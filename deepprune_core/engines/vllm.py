@@ -105,7 +105,7 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
         ) from error
     arguments = AsyncEngineArgs(
         model=str(model),
-        dtype=settings.dtype,  # type: ignore[arg-type]
+        dtype=settings.dtype,
         max_model_len=settings.max_tokens,
         max_num_seqs=settings.max_parallel,
         enforce_eager=settings.eager,

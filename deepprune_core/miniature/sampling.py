@@ -73,7 +73,9 @@ def open_engine(name: EngineName, model: Path, parallel: int) -> VllmEngine | Tr
 def run_job(name: str, models: Path, out: Path, engine_name: EngineName, parallel: int) -> Path:
     """Sample one job, write its Parquet file, then its manifest; return the file."""
     job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
-    config = SamplingConfig(temperature=TEMPERATURE, max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True)
+    config = SamplingConfig(
+        temperature=TEMPERATURE, max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True
+    )
     sampling = SamplingJob(
         job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
         lambda question: prompt_text(question.text),
