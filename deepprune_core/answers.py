@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.answer_checker import equivalent
 from deepprune_core.traces import Question, Trace, TraceSet

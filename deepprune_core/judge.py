@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.judge_inputs import Judge, JudgeInput
 from deepprune_core.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token

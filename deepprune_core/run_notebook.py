@@ -119,6 +119,7 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
         papermill.execute_notebook(
             notebook, running, {"profile": profile, "out": out},
             kernel_name="python3", language="python", cwd=root,
+            stderr_file=sys.stderr,  # progress bars of long cells, as they move
         )  # fmt: skip
     except Exception as error:
         if getattr(error, "ename", "") != "LeftOut":

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.judge import CausalLMJudge, pad_right, token_batches, weights_digest
 from deepprune_core.prompts import JudgePrompt

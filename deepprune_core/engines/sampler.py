@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.answers import extract_answer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed

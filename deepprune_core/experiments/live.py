@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.experiments.judges import JudgeSpec, open_judge, train
 from deepprune_core.experiments.online import stored_questions

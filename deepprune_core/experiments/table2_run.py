@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from deepprune_core.miniature.benchmarks import forbidden_fingerprints
