@@ -140,6 +140,7 @@ def write_result(
     # "auto" would ask the hub whether the base model's vocabulary was resized.
     options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
     model.save_pretrained(fresh, **options)
+    _shorten_base_name(fresh)
     tokenizer.save_pretrained(fresh)
     write_history(history, fresh / HISTORY)
     digests = {}
@@ -149,6 +150,18 @@ def write_result(
     text = json.dumps({**manifest, "sha256": digests}, indent=2) + "\n"
     (fresh / MANIFEST).write_text(text, encoding="utf-8")
     os.replace(fresh, out)
+
+
+def _shorten_base_name(adapter: Path) -> None:
+    """Keep the base model's own name in an adapter, not the folder it had on this machine."""
+    config = adapter / "adapter_config.json"
+    if not config.is_file():
+        return
+    stored = json.loads(config.read_text(encoding="utf-8"))
+    base = Path(stored.get("base_model_name_or_path") or "")
+    if base.is_absolute():
+        stored["base_model_name_or_path"] = base.name
+        config.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
 def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:

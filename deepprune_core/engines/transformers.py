@@ -28,7 +28,7 @@ class _Row:
     config: SamplingConfig
     prompt: list[int]
     generator: torch.Generator
-    chunks: asyncio.Queue[Chunk]
+    chunks: asyncio.Queue[Chunk | BaseException]
     ids: list[int] = field(default_factory=list)
     confidences: list[float] = field(default_factory=list)
     aborted: bool = False
@@ -69,13 +69,9 @@ class TransformersEngine:
             self._worker = asyncio.create_task(self._work())
         try:
             while True:
-                getter = asyncio.create_task(row.chunks.get())
-                done, _ = await asyncio.wait({getter, self._worker}, return_when="FIRST_COMPLETED")
-                if getter not in done and row.chunks.empty():
-                    getter.cancel()
-                    self._worker.result()  # raises what went wrong in the batch
-                    return
-                chunk = await getter
+                chunk = await row.chunks.get()
+                if isinstance(chunk, BaseException):
+                    raise chunk
                 yield chunk
                 if chunk.finish_reason is not None:
                     return
@@ -100,7 +96,13 @@ class TransformersEngine:
         while self._waiting:
             batch = self._waiting[: self.max_parallel]
             del self._waiting[: self.max_parallel]
-            await self._decode(batch)
+            try:
+                await self._decode(batch)
+            except BaseException as error:
+                for row in [*batch, *self._waiting]:
+                    row.chunks.put_nowait(error)  # whoever reads a stream sees what went wrong
+                self._waiting.clear()
+                raise
 
     async def _decode(self, rows: list[_Row]) -> None:
         """Decode a batch until every row has ended."""

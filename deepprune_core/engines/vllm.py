@@ -157,12 +157,11 @@ def _sampling_params(request: Request, config: SamplingConfig) -> Any:
 def _confidences(logprobs: Any) -> list[float]:
     """Return minus the mean log-probability of the 20 likeliest tokens at each position.
 
-    vLLM puts the sampled token first and then the likeliest ones; a sampled token outside
-    them is a 21st entry and does not count.
+    vLLM puts the sampled token first, then the 20 likeliest in order of rank; the sampled one
+    is there twice when it is among them, so the first entry never counts.
     """
+    values = logprobs.logprobs
     starts, ends = logprobs.start_indices, logprobs.end_indices
-    values, ranks = logprobs.logprobs, logprobs.ranks
     return [
-        -float(np.mean([values[i] for i in range(a, b) if (ranks[i] or 1) <= CONFIDENCE_TOP_K]))
-        for a, b in zip(starts, ends, strict=True)
+        -float(np.mean(values[start + 1 : end])) for start, end in zip(starts, ends, strict=True)
     ]
