@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,11 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    return VllmEngine(AsyncLLM.from_engine_args(arguments), tokenizer)
+    # Where an event loop runs already (a notebook's), vLLM would tie its output to that loop,
+    # which waits for this very call; a thread has no loop, so the first stream's loop is taken.
+    with ThreadPoolExecutor(1) as thread:
+        core = thread.submit(AsyncLLM.from_engine_args, arguments).result()
+    return VllmEngine(core, tokenizer)
 
 
 def _prepare(settings: VllmSettings) -> None:
