@@ -26,7 +26,7 @@ from deepprune_core.trace_files import write_parquet
 from deepprune_core.traces import Question
 
 MAX_TOKENS = 1100
-TEMPERATURE = 0.4
+TEMPERATURE = 0.2
 RUN_SEED = 20251009
 
 
