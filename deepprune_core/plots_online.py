@@ -54,7 +54,8 @@ def cost_accuracy_grid(
     """Return tokens against accuracy, a panel per (reasoner, benchmark); a line for the control."""
     rows = list(dict.fromkeys(row for row, _ in panels))
     columns = list(dict.fromkeys(column for _, column in panels))
-    drawn = figure(len(columns), len(rows), size=(4.0, 3.1))
+    alone = len(columns) == 1
+    drawn = figure(len(columns), len(rows), size=(7.0, 4.4) if alone else (4.0, 3.1))
     grid = np.array(drawn.axes).reshape(len(rows), len(columns))
     for (row, column), (points, frontier) in panels.items():
         axes = grid[rows.index(row), columns.index(column)]
@@ -68,7 +69,7 @@ def cost_accuracy_grid(
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
     shown = {label: handle for panel in pairs for handle, label in panel}
     drawn.legend(
-        list(shown.values()), list(shown), loc="outside lower center", ncols=min(5, len(shown))
+        list(shown.values()), list(shown), loc="outside lower center", ncols=3 if alone else 5
     )
     return drawn
 

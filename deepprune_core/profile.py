@@ -49,8 +49,13 @@ class Traces(_Section):
 
 
 class Cuts(_Section):
-    """Truncation points: Table 1's two, and Figure 4's lengths."""
+    """Truncation points: Table 1's two, and Figure 4's lengths.
 
+    ``share``: cut Table 1's no later than at this share of the median trace, for files whose
+    traces are much shorter than the paper's.
+    """
+
+    share: float | None = Field(None, gt=0, lt=1)
     tokens: int = Field(500, ge=1)
     words: int = Field(25, ge=1)
     sweep_tokens: tuple[int, ...] = (300, 500, 700)

@@ -49,17 +49,17 @@ class JudgeSpec:
 def table1_specs(run: Run) -> tuple[JudgeSpec, ...]:
     """Return the eight judges of Table 1."""
     switches = ((False, False), (True, False), (False, True), (True, True))
-    return tuple(JudgeSpec(cut, *pair) for cut in run.profile.cuts.table1() for pair in switches)
+    return tuple(JudgeSpec(cut, *pair) for cut in run.cuts.table1() for pair in switches)
 
 
 def leaky_spec(run: Run) -> JudgeSpec:
     """Return the best row's judge, but trained on the questions it is tested on."""
-    return JudgeSpec(run.profile.cuts.table1()[1], True, True, "leaky")
+    return JudgeSpec(run.cuts.table1()[1], True, True, "leaky")
 
 
 def sweep_specs(run: Run) -> tuple[JudgeSpec, ...]:
     """Return Figure 4's judges: focal loss and oversampling at every length."""
-    cuts = run.profile.cuts
+    cuts = run.cuts
     lengths = [Truncation("tokens", k) for k in cuts.sweep_tokens]
     lengths += [Truncation("reasoning_words", k) for k in cuts.sweep_words]
     return tuple(JudgeSpec(cut, True, True) for cut in lengths)

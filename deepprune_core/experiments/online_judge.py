@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{options.profile}: expected judge.adapter and judge.scores; add them")
     work = ROOT / "build" / "online-judge"
     run = Run(profile, work, work)
-    spec = JudgeSpec(profile.cuts.table1()[1], focal=True, oversampling=True)
+    spec = JudgeSpec(run.cuts.table1()[1], focal=True, oversampling=True)
     if not (ROOT / adapter / "manifest.json").is_file():
         result = train(run, spec, out=work / "judge", pairs=options.pairs)
         publish(work / "judge", ROOT / adapter)
@@ -58,7 +58,7 @@ def publish(made: Path, target: Path) -> None:
 def score(run: Run, adapter: Path, scores: Path) -> None:
     """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
     judge, tokenizer = open_judge(run, adapter, scores), judge_tokenizer(run)
-    cut = run.profile.cuts.table1()[1]
+    cut = run.cuts.table1()[1]
     for traces in tqdm(run.online, desc="scores", unit="reasoner"):
         for i in tqdm(range(len(traces.traces.questions)), desc=traces.model, leave=False):
             one = traces.traces.questions[i].question_id

@@ -129,17 +129,26 @@ def redundancy_words(run: Run, rows: Sequence[RedundancyRow]) -> str:
     """Return what agrees with the paper and what does not."""
     reference, whole = load_reference(), [row for row in rows if row.benchmark == "all"]
     average = average_row(run)
-    high, low = max(whole, key=lambda r: r.micro.value), min(whole, key=lambda r: r.micro.value)
     spread = max(reference.figure2a.values()) - min(reference.figure2a.values())
     return run.note(
         "01",
         f"Over all reasoners {rate(average)} % of pairs reach the same answer "
         f"({average.num_questions} questions); the paper reports "
         f"{100 * reference.figure2a_average:.1f} %.",
-        f"Our reasoners lie between {percent(low.micro.value)} % ({low.model}) and "
-        f"{percent(high.micro.value)} % ({high.model}), the paper's are {100 * spread:.1f} points "
-        "apart: redundancy differs between reasoners here as there"
-        + (", and it is high everywhere." if low.micro.low > 0.5 else "."),
+        *_spread_words(whole, spread),
         "The paper's average is not the mean of its four bars "
         f"({100 * float(np.mean(list(reference.figure2a.values()))):.2f} %).",
     )
+
+
+def _spread_words(rows: Sequence[RedundancyRow], paper_spread: float) -> list[str]:
+    """Return how far the reasoners are apart, where there is more than one."""
+    if len(rows) < 2:
+        return []
+    high, low = max(rows, key=lambda r: r.micro.value), min(rows, key=lambda r: r.micro.value)
+    everywhere = ", and it is high everywhere" if low.micro.low > 0.5 else ""
+    return [
+        f"Our reasoners lie between {percent(low.micro.value)} % ({low.model}) and "
+        f"{percent(high.micro.value)} % ({high.model}), the paper's are {100 * paper_spread:.1f} "
+        f"points apart: redundancy differs between reasoners here as there{everywhere}."
+    ]

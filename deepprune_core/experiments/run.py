@@ -12,10 +12,11 @@ import numpy as np
 
 from deepprune_core.answers import GradedQuestion, grade_all
 from deepprune_core.pairs import PairSet, all_pairs
-from deepprune_core.profile import ROOT, Profile, load_profile
+from deepprune_core.profile import ROOT, Cuts, Profile, load_profile
 from deepprune_core.tables import write_atomically
 from deepprune_core.trace_files import read_traces
 from deepprune_core.traces import TraceSet
+from deepprune_core.truncation import count_reasoning_words
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,21 @@ class Run:
         """The reasoners of Table 2."""
         traces = self.profile.traces
         return self.load(traces.online, traces.online_per_question)
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """The profile's truncation points, no later than its share of the median trace."""
+        cuts = self.profile.cuts
+        if cuts.share is None:
+            return cuts
+        traces = [t for one in self.redundancy for group in one.traces.traces for t in group]
+        tokens = int(cuts.share * np.median([t.num_tokens for t in traces]))
+        words = int(cuts.share * np.median([count_reasoning_words(t.text) for t in traces]))
+        fitted = {
+            "tokens": min(cuts.tokens, max(1, tokens)),
+            "words": min(cuts.words, max(1, words)),
+        }
+        return cuts.model_copy(update=fitted)
 
     def missing(self, notebook: str) -> str | None:
         """Return why the profile cannot give a notebook's artifact, or None if it can."""

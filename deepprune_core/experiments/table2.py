@@ -19,7 +19,7 @@ from deepprune_core.experiments.online import (
     select,
 )
 from deepprune_core.experiments.run import GradedTraces, Run
-from deepprune_core.experiments.text import NOTHING, count, percent, rate
+from deepprune_core.experiments.text import NOTHING, count, percent, rate, span
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.plots_online import Frontier, HeroTrace, Point
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
@@ -208,13 +208,12 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     models = [online.traces.model for online in results]
     return run.note(
         "05",
-        f"DeepPrune saves {percent(min(s for s, _ in saved))} to "
-        f"{percent(max(s for s, _ in saved))} % of the generated tokens here (paper, v2: "
-        f"{v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
-        f"With the judge's own tokens the saving is {percent(min(s for _, s in saved))} to "
-        f"{percent(max(s for _, s in saved))} %: our judge is as large as the reasoner, the "
-        "paper's is not, and the paper does not count it.",
-        f"Accuracy changes by {100 * min(lost):+.1f} to {100 * max(lost):+.1f} points against "
+        f"Traces are cut at {run.cuts.words} reasoning words (paper: 25).",
+        f"DeepPrune saves {span([percent(s) for s, _ in saved])} % of the generated tokens here "
+        f"(paper, v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
+        f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
+        f"is {span([percent(s) for _, s in saved])} %; the paper does not count them.",
+        f"Accuracy changes by {span([f'{100 * x:+.1f}' for x in lost])} points against "
         f"cons@N (paper: within {v2.within_points}).",
         "Against a plain majority vote at the same number of generated tokens it is "
         + ", ".join(f"{v} on {m} ({rate(d)} points)" for v, m, d in zip(verdict, models, beats,
@@ -224,24 +223,22 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
 
 
 def hero_traces(
-    online: Online,
-    questions: Sequence[StoredQuestion],
-    config: PruningConfig,
-    rng: np.random.Generator,
+    online: Online, questions: Sequence[StoredQuestion], config: PruningConfig
 ) -> tuple[str, list[HeroTrace]]:
     """Return (title, traces) of one question, for show.
 
-    It is the one that saves most among those answered right with three to six clusters.
+    It is the one that saves most among those answered right, with three to six clusters if
+    any has so many.
     """
-    best, chosen = None, -1
+    best, chosen = (False, -1.0), 0
     for j, question in enumerate(questions):
         outcome = replay(question, range(len(question.classes)), config, np.random.default_rng(j))
         several = 3 <= len(outcome.clustering.clusters) <= 6
-        if outcome.right and several and (best is None or outcome.ledger.saved_gross > best):
-            best, chosen = outcome.ledger.saved_gross, j
-    chosen = max(chosen, 0)
+        rank = (several, outcome.ledger.saved_gross)
+        if outcome.right and rank > best:
+            best, chosen = rank, j
     question = questions[chosen]
-    outcome = replay(question, range(len(question.classes)), config, rng)
+    outcome = replay(question, range(len(question.classes)), config, np.random.default_rng(chosen))
     cluster = {t: c for c, group in enumerate(outcome.clustering.clusters) for t in group}
     group = online.traces.traces.traces[chosen]
     traces = [

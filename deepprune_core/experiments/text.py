@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from deepprune_core.metrics import Interval
 
@@ -44,3 +45,13 @@ def overlap(found: Interval, reported: float) -> str:
     if found.low <= reported <= found.high:
         return "inside"
     return "above" if reported > found.high else "below"
+
+
+def span(shown: Sequence[str]) -> str:
+    """Return ``lowest to highest`` of numbers already written, or the one they all are.
+
+    >>> span(["3.0", "-1.5", "2.0"]), span(["4", "4"])
+    ('-1.5 to 3.0', '4')
+    """
+    low, high = min(shown, key=float), max(shown, key=float)
+    return low if low == high else f"{low} to {high}"

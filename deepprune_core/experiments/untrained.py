@@ -29,7 +29,7 @@ def judge_tokenizer(run: Run) -> Any:
 
 def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of the judge's base model without any training on pairs of traces."""
-    cut = run.profile.cuts.table1()[1]
+    cut = run.cuts.table1()[1]
     judge = open_judge(run, None, run.work / "scores" / "zero-shot.parquet")
     result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
     judge.save()
@@ -38,7 +38,7 @@ def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
 
 def sentence_bert(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of SentenceBERT on the first tokens, as in the paper."""
-    cut = run.profile.cuts.table1()[0]
+    cut = run.cuts.table1()[0]
     judge = SentenceBertJudge(open_encoder(run.profile.sentence_bert))
     return assess(run, NAMES["sentence_bert"], judge, test_data(run, cut, tokenizer), cut)
 
