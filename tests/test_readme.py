@@ -31,6 +31,7 @@ def test_blocks_take_the_runs_tables_and_notes(tmp_path):
     assert run(tmp_path, "--check")[0] == 0
     (figures / "notes" / "05.md").write_text("Saved 70 %.\n")
     assert run(tmp_path, "--check")[0] == 1
+    assert run(tmp_path, "--check", "--except", "note-05")[0] == 0
 
 
 def test_a_missing_table_is_named_and_nothing_is_written(tmp_path, capsys):
