@@ -55,7 +55,10 @@ class EmbeddingJudge:
         """Return the tokens the encoder reads per pair: ``(n,)`` int64."""
         limit = int(self.encoder.max_seq_length or 512)
         count = {
-            text: min(limit, len(self.encoder.tokenizer.encode(text, add_special_tokens=False)))
+            text: min(
+                limit,
+                len(self.encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False)),
+            )
             for text in {text for pair in inputs for text in (pair.first, pair.second)}
         }
         return np.array([max(1, count[p.first] + count[p.second]) for p in inputs], dtype=np.int64)

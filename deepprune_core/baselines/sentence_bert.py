@@ -61,7 +61,7 @@ class SentenceBertJudge:
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the tokens both prefixes have for the encoder: ``(n,)`` int64."""
         count = {
-            text: len(self.encoder.tokenizer.encode(text, add_special_tokens=False))
+            text: len(self.encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False))
             for text in {text for pair in inputs for text in (pair.first, pair.second)}
         }
         return np.array([count[p.first] + count[p.second] for p in inputs], dtype=np.int64)
