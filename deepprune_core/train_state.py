@@ -139,8 +139,8 @@ def write_result(
     shutil.rmtree(fresh, ignore_errors=True)
     # "auto" would ask the hub whether the base model's vocabulary was resized.
     options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    _shorten_base_names(model)
     model.save_pretrained(fresh, **options)
-    _shorten_base_name(fresh)
     tokenizer.save_pretrained(fresh)
     write_history(history, fresh / HISTORY)
     digests = {}
@@ -152,16 +152,12 @@ def write_result(
     os.replace(fresh, out)
 
 
-def _shorten_base_name(adapter: Path) -> None:
+def _shorten_base_names(model: Any) -> None:
     """Keep the base model's own name in an adapter, not the folder it had on this machine."""
-    config = adapter / "adapter_config.json"
-    if not config.is_file():
-        return
-    stored = json.loads(config.read_text(encoding="utf-8"))
-    base = Path(stored.get("base_model_name_or_path") or "")
-    if base.is_absolute():
-        stored["base_model_name_or_path"] = base.name
-        config.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    for config in getattr(model, "peft_config", {}).values():
+        base = Path(config.base_model_name_or_path or "")
+        if base.is_absolute():
+            config.base_model_name_or_path = base.name
 
 
 def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:

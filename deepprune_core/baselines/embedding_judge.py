@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepprune_core.baselines.sentence_bert import prefix_tokens
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -54,14 +56,7 @@ class EmbeddingJudge:
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the tokens the encoder reads per pair: ``(n,)`` int64."""
         limit = int(self.encoder.max_seq_length or 512)
-        count = {
-            text: min(
-                limit,
-                len(self.encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False)),
-            )
-            for text in {text for pair in inputs for text in (pair.first, pair.second)}
-        }
-        return np.array([max(1, count[p.first] + count[p.second]) for p in inputs], dtype=np.int64)
+        return np.maximum(1, prefix_tokens(self.encoder, inputs, limit))
 
     def _features(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         fresh = sorted({t for p in inputs for t in (p.first, p.second)} - self._vectors.keys())

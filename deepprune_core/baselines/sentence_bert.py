@@ -60,8 +60,15 @@ class SentenceBertJudge:
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the tokens both prefixes have for the encoder: ``(n,)`` int64."""
-        count = {
-            text: len(self.encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False))
-            for text in {text for pair in inputs for text in (pair.first, pair.second)}
-        }
-        return np.array([count[p.first] + count[p.second] for p in inputs], dtype=np.int64)
+        return prefix_tokens(self.encoder, inputs)
+
+
+def prefix_tokens(
+    encoder: SentenceTransformer, inputs: Sequence[JudgeInput], limit: int | None = None
+) -> np.ndarray:
+    """Return the encoder's tokens of both prefixes per pair, at most ``limit`` each: ``(n,)``."""
+    count = {
+        text: len(encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False)[:limit])
+        for text in {text for pair in inputs for text in (pair.first, pair.second)}
+    }
+    return np.array([count[p.first] + count[p.second] for p in inputs], dtype=np.int64)

@@ -230,15 +230,19 @@ def hero_traces(
     It is the one that saves most among those answered right, with three to six clusters if
     any has so many.
     """
-    best, chosen = (False, -1.0), 0
-    for j, question in enumerate(questions):
-        outcome = replay(question, range(len(question.classes)), config, np.random.default_rng(j))
-        several = 3 <= len(outcome.clustering.clusters) <= 6
-        rank = (several, outcome.ledger.saved_gross)
-        if outcome.right and rank > best:
-            best, chosen = rank, j
-    question = questions[chosen]
-    outcome = replay(question, range(len(question.classes)), config, np.random.default_rng(chosen))
+    outcomes = [
+        replay(question, range(len(question.classes)), config, np.random.default_rng(j))
+        for j, question in enumerate(questions)
+    ]
+
+    def rank(j: int) -> tuple[bool, bool, float]:
+        if not outcomes[j].right:
+            return False, False, 0.0
+        several = 3 <= len(outcomes[j].clustering.clusters) <= 6
+        return True, several, outcomes[j].ledger.saved_gross
+
+    chosen = max(range(len(questions)), key=rank)
+    question, outcome = questions[chosen], outcomes[chosen]
     cluster = {t: c for c, group in enumerate(outcome.clustering.clusters) for t in group}
     group = online.traces.traces.traces[chosen]
     traces = [
