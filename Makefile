@@ -85,16 +85,16 @@ figures: $(STAMPS) ## Run all notebooks, without the report
 
 report: $(REPORT) ## Write the report of a run, running what it needs
 
-$(REPORT): $(STAMPS) $(wildcard deepprune_core/report*.py deepprune_core/reference*.py deepprune_core/templates/*)
+$(REPORT): $(STAMPS) $(wildcard deepprune_core/reporting/*.py deepprune_core/reporting/templates/*)
 	$(if $(NOTEBOOKS),,$(error no notebooks in notebooks/))
-	$(PY) -m deepprune_core.report $(FIGURES)
+	$(PY) -m deepprune_core.reporting.report $(FIGURES)
 	@touch $@ $(BUILD)/.fresh
 
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
 $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(INSTALLED)
-	$(PY) -m deepprune_core.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
+	$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)
 
@@ -119,7 +119,7 @@ behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 	$(PY) -m deepprune_core.miniature.behaviour
 
 readme: $(INSTALLED) ## Write the README's tables from figures/mini
-	$(PY) -m deepprune_core.readme --figures figures/mini
+	$(PY) -m deepprune_core.reporting.readme --figures figures/mini
 
 # --- checks ----------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ check-notebooks: $(INSTALLED) ## Check that notebooks are clean, thin and withou
 verify: $(INSTALLED) ## Recompute the README's numbers, the live run apart; fail when one differs
 	rm -rf build/verify
 	+$(MAKE) reproduce PROFILE=mini BUILD=build/verify FIGURES=build/verify/verify
-	$(PY) -m deepprune_core.readme --figures build/verify/verify --check --except live
+	$(PY) -m deepprune_core.reporting.readme --figures build/verify/verify --check --except live
 
 clean: ## Remove build/ and caches; keep .venv and figures/
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from tqdm import tqdm
 
-from deepprune_core.answer_checker import equivalent
+from deepprune_core.grading.checker import equivalent
 from deepprune_core.traces import Question, Trace, TraceSet
 
 UNGRADABLE = -1

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from deepprune_core.judge_inputs import Judge, JudgeInput
-from deepprune_core.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token
+from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token
 
 __all__ = [
     "CausalLMJudge",

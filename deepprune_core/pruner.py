@@ -1,6 +1,6 @@
 """The pruning loop: truncate, judge, cluster, finish a few, vote, and account for every token.
 
-:func:`replay` runs it on stored traces, :mod:`deepprune_core.live` on a running engine.
+:func:`replay` runs it on stored traces, :mod:`deepprune_core.online.live` on a running engine.
 Both share the clusterer, the finishing rules and the ledger.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from deepprune_core.clustering import Clustering, ClusteringConfig, ScorePairs, greedy_cluster
-from deepprune_core.judge_inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import Ledger, TraceState
 from deepprune_core.voting import (
     Vote,

@@ -1,7 +1,7 @@
 """Questions, traces and trace sets: what every other module passes around.
 
 A *trace* is one sampled chain of thought; a *trace set* holds the traces that one model wrote
-for a list of questions. Files are read and written by :mod:`deepprune_core.trace_files`.
+for a list of questions. Files are read and written by :mod:`deepprune_core.formats.trace_files`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepprune_core import answer_checker
 from deepprune_core.answers import (
     UNGRADABLE,
     canonical,
@@ -16,9 +15,10 @@ from deepprune_core.answers import (
     grade_all,
     partition,
 )
+from deepprune_core.formats.trace_files import read_traces
+from deepprune_core.grading import checker
 from deepprune_core.metrics import redundancy
 from deepprune_core.pairs import all_pairs
-from deepprune_core.trace_files import read_traces
 from deepprune_core.traces import Question, Trace
 
 REAL = Path(__file__).parents[2] / "shared" / "traces"
@@ -74,20 +74,20 @@ def test_the_partition_does_not_depend_on_order(answers):
 
 
 def test_expressions_are_compared_by_the_checker_and_only_those():
-    answer_checker.stop()
+    checker.stop()
     partition(["1", "2", "C", "D"])
-    assert answer_checker._worker is None
+    assert checker._worker is None
     classes = partition(["(x+1)^2", "x^2+2x+1", "x^2", "7"])
     assert classes.tolist() == [0, 0, 1, 2]
 
 
 def test_a_pair_that_takes_too_long_is_different_and_the_next_one_still_works(monkeypatch):
-    monkeypatch.setattr(answer_checker, "PAIR_SECONDS", 1e-4)
-    answer_checker.equivalent.cache_clear()
-    assert not answer_checker.equivalent("x^2+2x+1", "(x+1)^2")
+    monkeypatch.setattr(checker, "PAIR_SECONDS", 1e-4)
+    checker.equivalent.cache_clear()
+    assert not checker.equivalent("x^2+2x+1", "(x+1)^2")
     monkeypatch.undo()
-    answer_checker.equivalent.cache_clear()
-    assert answer_checker.equivalent("(x+1)^2", "x^2+2x+1")
+    checker.equivalent.cache_clear()
+    assert checker.equivalent("(x+1)^2", "x^2+2x+1")
 
 
 def test_grading_names_the_gold_class_even_if_nobody_reached_it():

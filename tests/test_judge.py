@@ -13,9 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepprune_core.judge import CausalLMJudge, JudgeInput, token_batches, weights_digest
-from deepprune_core.judge_loading import load_judge
+from deepprune_core.judging.loading import load_judge
+from deepprune_core.judging.prompts import (
+    JudgePrompt,
+    PairEncoder,
+    chat_prompt,
+    label_token,
+    plain_prompt,
+)
 from deepprune_core.miniature.tokenizer import build_tokenizer
-from deepprune_core.prompts import JudgePrompt, PairEncoder, chat_prompt, label_token, plain_prompt
 
 TOKENIZER = build_tokenizer()
 PROMPT = plain_prompt(TOKENIZER)
@@ -156,7 +162,8 @@ def test_symmetric_scores_are_the_mean_of_both_orders(model: Any) -> None:
     swapped = [pair.swapped for pair in pairs]
     mean = (one_way.score(pairs) + one_way.score(swapped)) / 2
     np.testing.assert_allclose(both.score(pairs), mean, atol=1e-5)
-    np.testing.assert_allclose(both.score(swapped), both.score(pairs), atol=1e-12)
+    # The same pairs in other rows of a batch: fp32 sums may differ in the last bit.
+    np.testing.assert_allclose(both.score(swapped), both.score(pairs), atol=1e-6)
     total = one_way.num_tokens(pairs) + one_way.num_tokens(swapped)
     assert (both.num_tokens(pairs) == total).all()
 

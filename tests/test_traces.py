@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from deepprune_core.trace_files import TraceFileError, read_traces, write_parquet
+from deepprune_core.formats.trace_files import TraceFileError, read_traces, write_parquet
 from deepprune_core.traces import Question, Trace, TraceSet
 
 LINE = {

@@ -15,7 +15,7 @@ from deepprune_core.baselines.sentence_bert import prefix_tokens
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from deepprune_core.judge_inputs import JudgeInput
+    from deepprune_core.judging.inputs import JudgeInput
 
 
 class EmbeddingJudge:

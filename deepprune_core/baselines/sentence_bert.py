@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from deepprune_core.judge_inputs import JudgeInput
+    from deepprune_core.judging.inputs import JudgeInput
 
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 

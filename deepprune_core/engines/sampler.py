@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from deepprune_core.answers import extract_answer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
-from deepprune_core.trace_files import read_parquet, write_parquet
+from deepprune_core.formats.trace_files import read_parquet, write_parquet
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
 

@@ -188,7 +188,7 @@ def open_transformers(
     device: str = "cpu",
 ) -> TransformersEngine:
     """Return an engine for a model folder; raises FileNotFoundError if it holds no weights."""
-    from deepprune_core.judge_loading import load_causal_lm
+    from deepprune_core.judging.loading import load_causal_lm
 
     loaded, tokenizer = load_causal_lm(model, dtype=dtype, device=device)
     return TransformersEngine(loaded, tokenizer, max_parallel)

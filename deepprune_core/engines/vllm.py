@@ -162,11 +162,12 @@ def _sampling_params(request: Request, config: SamplingConfig) -> Any:
 def _confidences(logprobs: Any) -> list[float]:
     """Return minus the mean log-probability of the 20 likeliest tokens at each position.
 
-    vLLM puts the sampled token first, then the 20 likeliest in order of rank; the sampled one
-    is there twice when it is among them, so the first entry never counts.
+    vLLM lists the 20 likeliest in order of rank. Before them it mostly, but not always, puts the
+    sampled token, even when that is among them: so the last 20 entries of a position count.
     """
     values = logprobs.logprobs
     starts, ends = logprobs.start_indices, logprobs.end_indices
     return [
-        -float(np.mean(values[start + 1 : end])) for start, end in zip(starts, ends, strict=True)
+        -float(np.mean(values[max(start, end - CONFIDENCE_TOP_K) : end]))
+        for start, end in zip(starts, ends, strict=True)
     ]

@@ -11,16 +11,16 @@ import numpy as np
 
 from deepprune_core.experiments.judge_data import JudgeData, judge_data
 from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
+from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
 from deepprune_core.metrics import Interval, auroc, bootstrap, tnr_at_fnr
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
-from deepprune_core.profile import ROOT
-from deepprune_core.score_cache import CachedJudge, ScoreCache, folder_fingerprint
 from deepprune_core.truncation import Truncation
+from deepprune_core.workflow.profile import ROOT
 
 if TYPE_CHECKING:
     from deepprune_core.judge import CausalLMJudge
-    from deepprune_core.prompts import JudgePrompt
-    from deepprune_core.train_state import HistoryRow, LabelledPairs, TrainResult
+    from deepprune_core.judging.prompts import JudgePrompt
+    from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def base_model(run: Run) -> str | Path:
 
 def judge_prompt(run: Run, tokenizer: object) -> JudgePrompt:
     """Return the profile's prompt."""
-    from deepprune_core.prompts import chat_prompt, plain_prompt
+    from deepprune_core.judging.prompts import chat_prompt, plain_prompt
 
     build = plain_prompt if run.profile.judge.prompt == "plain" else chat_prompt
     return build(tokenizer, with_question=run.profile.judge.with_question)
@@ -97,7 +97,7 @@ def training_pairs(run: Run, spec: JudgeSpec, limit: int) -> tuple[GradedTraces,
 
 def labelled(data: JudgeData) -> LabelledPairs:
     """Return the pairs in the form that training reads."""
-    from deepprune_core.train_state import LabelledPairs
+    from deepprune_core.training.state import LabelledPairs
 
     return LabelledPairs(data.inputs, data.same, data.groups)
 
@@ -111,8 +111,8 @@ def train(
     on_step: Callable[[HistoryRow], None] | None = None,
 ) -> TrainResult:
     """Return the trained judge of a spec; one that is already trained is not trained again."""
-    from deepprune_core.judge_loading import load_causal_lm
-    from deepprune_core.train import TrainConfig, train_judge
+    from deepprune_core.judging.loading import load_causal_lm
+    from deepprune_core.training.loop import TrainConfig, train_judge
 
     settings = run.profile.judge
     model, tokenizer = load_causal_lm(base_model(run))
@@ -146,7 +146,7 @@ def open_judge(run: Run, adapter: Path | None, scores: Path) -> CachedJudge:
 
     The model is loaded at the first pair that the file does not hold.
     """
-    from deepprune_core.judge_loading import load_causal_lm, load_judge, saved_prompt
+    from deepprune_core.judging.loading import load_causal_lm, load_judge, saved_prompt
 
     base, settings = base_model(run), run.profile.judge
     trained = saved_prompt(adapter) if adapter else None

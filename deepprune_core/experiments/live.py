@@ -13,13 +13,13 @@ from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import count, percent, rate
-from deepprune_core.judge_inputs import Judge
+from deepprune_core.judging.inputs import Judge
 from deepprune_core.ledger import Ledger
-from deepprune_core.live import LiveResult, LiveRun, prune_live, run_async, vote_live
 from deepprune_core.metrics import Interval, bootstrap_mean
-from deepprune_core.profile import ROOT
-from deepprune_core.tables import Table
+from deepprune_core.online.live import LiveResult, LiveRun, prune_live, run_async, vote_live
+from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
+from deepprune_core.workflow.profile import ROOT
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from deepprune_core.baselines.deepconf import DeepConfConfig, deepconf, prepare
 from deepprune_core.baselines.self_consistency import MajorityCurve, majority_curve, matched, stack
 from deepprune_core.experiments.judge_data import cut_prefixes
 from deepprune_core.experiments.run import GradedTraces, Run
-from deepprune_core.judge_inputs import Judge
+from deepprune_core.judging.inputs import Judge
 from deepprune_core.ledger import Ledger
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import (

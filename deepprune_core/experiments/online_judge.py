@@ -19,7 +19,7 @@ from deepprune_core.experiments.judges import JudgeSpec, open_judge, train
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.untrained import judge_tokenizer
-from deepprune_core.profile import ROOT, load_profile
+from deepprune_core.workflow.profile import ROOT, load_profile
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,9 +12,9 @@ from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.metrics import Interval, bootstrap_mean, redundancy
 from deepprune_core.pairs import PairSet
-from deepprune_core.plots import Bar, redundancy_bars
-from deepprune_core.reference import load_reference
-from deepprune_core.tables import Table
+from deepprune_core.reporting.plots import Bar, redundancy_bars
+from deepprune_core.reporting.reference import load_reference
+from deepprune_core.reporting.tables import Table
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from deepprune_core.answers import GradedQuestion, grade_all
+from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.pairs import PairSet, all_pairs
-from deepprune_core.profile import ROOT, Cuts, Profile, load_profile
-from deepprune_core.tables import write_atomically
-from deepprune_core.trace_files import read_traces
+from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.traces import TraceSet
 from deepprune_core.truncation import count_reasoning_words
+from deepprune_core.workflow.profile import ROOT, Cuts, Profile, load_profile
 
 
 @dataclass(frozen=True)

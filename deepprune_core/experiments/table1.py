@@ -20,12 +20,12 @@ from deepprune_core.experiments.judges import (
 )
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, number, percent
-from deepprune_core.judge_inputs import Judge
+from deepprune_core.judging.inputs import Judge
 from deepprune_core.metrics import Interval, roc_fnr_tnr
-from deepprune_core.plots import Compared, Curve
-from deepprune_core.plots_online import Lengths
-from deepprune_core.reference import Cut, Reference, load_reference
-from deepprune_core.tables import Table
+from deepprune_core.reporting.plots import Compared, Curve
+from deepprune_core.reporting.plots_online import Lengths
+from deepprune_core.reporting.reference import Cut, Reference, load_reference
+from deepprune_core.reporting.tables import Table
 from deepprune_core.truncation import Truncation
 
 ROWS = ("plain", "focal", "oversampling", "both")

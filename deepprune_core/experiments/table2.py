@@ -21,10 +21,10 @@ from deepprune_core.experiments.online import (
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate, span
 from deepprune_core.metrics import Interval, bootstrap_mean
-from deepprune_core.plots_online import Frontier, HeroTrace, Point
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
-from deepprune_core.reference import load_reference
-from deepprune_core.tables import Table
+from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
+from deepprune_core.reporting.reference import load_reference
+from deepprune_core.reporting.tables import Table
 
 CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
 

@@ -20,14 +20,14 @@ from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.table2 import Online, hero_traces, play_online
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
-from deepprune_core.judge_inputs import Judge, JudgeInput
+from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.score_cache import CachedJudge, ScoreCache
 from deepprune_core.pairs import all_pairs, split_by_question
-from deepprune_core.plots_online import hero
-from deepprune_core.profile import ROOT
 from deepprune_core.pruner import StoredQuestion
-from deepprune_core.score_cache import CachedJudge, ScoreCache
-from deepprune_core.tables import Table, write_table
+from deepprune_core.reporting.plots_online import hero
+from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Tokenizer
+from deepprune_core.workflow.profile import ROOT
 
 if TYPE_CHECKING:
     from deepprune_core.experiments.live import LiveComparison

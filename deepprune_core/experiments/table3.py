@@ -11,10 +11,10 @@ from deepprune_core.experiments.online import Cell, play_all, play_pruning, sele
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.metrics import Interval, bootstrap_mean
-from deepprune_core.plots_online import ThresholdLine
 from deepprune_core.pruner import StoredQuestion
-from deepprune_core.reference import load_reference
-from deepprune_core.tables import Table
+from deepprune_core.reporting.plots_online import ThresholdLine
+from deepprune_core.reporting.reference import load_reference
+from deepprune_core.reporting.tables import Table
 
 
 @dataclass(frozen=True)

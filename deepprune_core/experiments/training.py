@@ -19,11 +19,11 @@ from deepprune_core.experiments.judges import (
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.table1 import ROW_NAMES
 from deepprune_core.experiments.text import count
-from deepprune_core.plots import History
-from deepprune_core.tables import Table
+from deepprune_core.reporting.plots import History
+from deepprune_core.reporting.tables import Table
 
 if TYPE_CHECKING:
-    from deepprune_core.train_state import TrainResult
+    from deepprune_core.training.state import TrainResult
 
 
 @dataclass(frozen=True)

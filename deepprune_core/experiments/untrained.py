@@ -10,8 +10,8 @@ from deepprune_core.experiments.judges import base_model, open_judge, test_data
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.table1 import JudgeResult, assess
 from deepprune_core.experiments.text import number
-from deepprune_core.plots import Curve
-from deepprune_core.reference import load_reference
+from deepprune_core.reporting.plots import Curve
+from deepprune_core.reporting.reference import load_reference
 
 Judged = tuple[str, JudgeResult]
 NAMES = {"sentence_bert": "SentenceBERT cosine", "zero_shot": "Zero-shot judge"}

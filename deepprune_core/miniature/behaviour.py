@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from deepprune_core.answers import grade_all
+from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.metrics import redundancy
 from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.pairs import all_pairs
-from deepprune_core.trace_files import read_traces
 from deepprune_core.traces import TraceSet
 from deepprune_core.truncation import Truncation, count_reasoning_words
 from deepprune_core.voting import majority

@@ -19,10 +19,10 @@ from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_traces
 from deepprune_core.engines.transformers import TransformersEngine, open_transformers
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
+from deepprune_core.formats.trace_files import write_parquet
 from deepprune_core.miniature.benchmarks import BENCHMARKS, all_problems, question_ids
 from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.tables import write_atomically
-from deepprune_core.trace_files import write_parquet
+from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.traces import Question
 
 MAX_TOKENS = 1100

@@ -1,0 +1,117 @@
+"""Loads a trained judge from a folder: safetensors only, no code from the model's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepprune_core.judge import CausalLMJudge, weights_digest
+from deepprune_core.judging.prompts import JudgePrompt
+
+MANIFEST = "manifest.json"
+
+
+def load_causal_lm(
+    source: str | Path,
+    *,
+    adapter: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    revision: str | None = None,
+) -> tuple[Any, Any]:
+    """Return (model, tokenizer) from a folder or a hub name, the adapter merged in.
+
+    ``revision`` pins a hub model to a commit. A LoRA ``adapter`` folder is merged into the
+    weights, so scoring costs nothing extra.
+
+    Raises:
+        FileNotFoundError: a folder without safetensors weights or without adapter_config.json.
+        ValueError: the adapter was trained on other base weights than these.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if Path(source).is_dir():
+        _require(Path(source), "config.json", "*.safetensors")
+    elif isinstance(source, Path):
+        raise FileNotFoundError(f"expected a model folder, got {source}, which is not there")
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(source, **common)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype, use_safetensors=True, **common
+    )
+    if adapter is not None:
+        model = _merge_adapter(model, Path(adapter))
+    return model.to(device).eval(), tokenizer
+
+
+def load_judge(
+    source: str | Path,
+    adapter: Path | None = None,
+    *,
+    prompt: JudgePrompt | None = None,
+    max_tokens: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    revision: str | None = None,
+    **settings: Any,
+) -> CausalLMJudge:
+    """Return the judge saved in a folder (or on the hub), ready to score.
+
+    ``prompt`` and ``max_tokens`` default to those in the manifest that training wrote beside
+    the adapter or the model; ``settings`` go to :class:`CausalLMJudge`.
+
+    Raises:
+        ValueError: no prompt given and none in a manifest.
+    """
+    trained = saved_prompt(Path(adapter or source))
+    if prompt is None and trained is None:
+        raise ValueError(
+            f"expected a prompt in {Path(adapter or source) / MANIFEST}, got none; pass prompt="
+        )
+    model, tokenizer = load_causal_lm(
+        source, adapter=adapter, dtype=dtype, device=device, revision=revision
+    )
+    if trained is not None:
+        prompt, max_tokens = prompt or trained[0], max_tokens or trained[1]
+    assert prompt is not None
+    return CausalLMJudge(model, tokenizer, prompt, max_tokens, **settings)
+
+
+def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:
+    """Return (prompt, max_tokens) of a trained judge, or None where no manifest tells."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return None
+    stored = json.loads(manifest.read_text(encoding="utf-8"))
+    if "prompt" not in stored:
+        return None
+    return JudgePrompt(**stored["prompt"]), int(stored["config"]["max_tokens"])
+
+
+def _merge_adapter(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    _require(adapter, "adapter_config.json", "adapter_model.safetensors")
+    manifest = adapter / MANIFEST
+    if manifest.is_file():
+        expected = json.loads(manifest.read_text(encoding="utf-8")).get("base_sha256")
+        found = weights_digest(model, torch.bfloat16)
+        if expected not in (None, found):
+            raise ValueError(
+                f"{adapter}: expected the base weights it was trained on (sha256 {expected[:12]}, "
+                f"rounded to bf16), got {found[:12]}; load the adapter with its own base model"
+            )
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+
+
+def _require(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        if not any(folder.glob(pattern)):
+            found = sorted(path.name for path in folder.glob("*"))[:8]
+            raise FileNotFoundError(
+                f"{folder}: expected {pattern}, got {found}; "
+                "convert pickled weights to safetensors, or name the right folder"
+            )

@@ -1,0 +1,231 @@
+"""The figures: one function each, from plain arrays to a matplotlib figure.
+
+Colours are safe for the colour-blind, every estimate carries its interval, and files hold no
+dates, so that the same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from deepprune_core.metrics import Interval
+from deepprune_core.reporting.tables import write_atomically
+
+PALETTE = sns.color_palette("colorblind")
+GREY = "#666666"
+STYLE: Any = {  # matplotlib wants its own literal keys
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+}
+
+
+# Titles and legends take their style when they are made, so whole functions are drawn in it.
+styled = mpl.rc_context(STYLE)
+
+
+@styled
+def figure(columns: int, rows: int = 1, *, size: tuple[float, float] = (5.0, 3.8)) -> Figure:
+    """Return an empty figure of the project's style; ``size`` in inches is that of one panel."""
+    drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    drawn.subplots(rows, columns, squeeze=False)
+    return drawn
+
+
+def save(drawn: Figure, folder: Path, name: str) -> Figure:
+    """Write ``name.png`` and ``name.pdf`` without dates; return the figure."""
+    for suffix, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}),
+    ):
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            drawn.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
+        write_atomically(folder / f"{name}.{suffix}", buffer.getvalue())
+    return drawn
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: ``value`` with its interval (None where the source gives none), ``n`` under it."""
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+def _error(value: float, low: float | None, high: float | None) -> np.ndarray | None:
+    if low is None or high is None or np.isnan(low):
+        return None
+    return np.array([[max(0.0, value - low)], [max(0.0, high - value)]])
+
+
+def wrapped(name: str, width: int = 13) -> str:
+    """Return a name broken after hyphens into lines of at most ``width`` characters if possible.
+
+    >>> wrapped("DeepSeek-R1-Distill-Llama-8B")
+    'DeepSeek-R1-\\nDistill-\\nLlama-8B'
+    """
+    lines = [""]
+    for piece in re.findall("[^-]*-|[^-]+", name):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
+
+
+@styled
+def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> Figure:
+    """Return Figure 2a: the paper's bars beside ours; a line marks each side's average."""
+    drawn = figure(2, size=(5.2, 4.0))
+    panels = (
+        (drawn.axes[0], paper, "Paper", PALETTE[7], None),
+        (drawn.axes[1], ours, "Ours", PALETTE[0], average),
+    )
+    for axes, bars, title, colour, line in panels:
+        for i, bar in enumerate(bars):
+            axes.bar(i, 100 * bar.value, color=colour, width=0.62)
+            error = _error(bar.value, bar.low, bar.high)
+            top = 100 * bar.value
+            if error is not None:
+                axes.errorbar(i, top, yerr=100 * error, color="black", capsize=4, lw=1.2)
+                top += 100 * error[1, 0]
+            axes.text(i, top + 1.2, f"{100 * bar.value:.1f}", ha="center", va="bottom")
+        names = [wrapped(b.label) for b in bars]
+        labels = [
+            n + (f"\n{b.n} questions" if b.n else "") for n, b in zip(names, bars, strict=True)
+        ]
+        axes.set_xticks(range(len(bars)), labels, fontsize=9)
+        axes.set(title=title, ylim=(0, 112), yticks=range(0, 101, 20))
+        axes.grid(False, axis="x")
+        if line is not None:
+            axes.axhline(100 * line.value, color=GREY, ls="--", lw=1.2)
+            axes.text(
+                len(bars) - 0.45, 100 * line.value, f" {line.label}\n {100 * line.value:.1f}",
+                color=GREY, va="center", fontsize=9,
+            )  # fmt: skip
+    drawn.axes[0].set_ylabel("pairs with the same answer (%)")
+    return drawn
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A ROC curve in the paper's axes, with its AUROC."""
+
+    label: str
+    fnr: np.ndarray
+    tnr: np.ndarray
+    auroc: Interval
+
+
+@styled
+def judge_curves(panels: Mapping[str, Sequence[Curve]], *, fnr: float = 0.2) -> Figure:
+    """Return Figure 2b and 2c: false negative rate against true negative rate, one panel each."""
+    drawn = figure(len(panels), size=(5.0, 4.6))
+    for axes, (title, curves) in zip(drawn.axes, panels.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
+        axes.axvline(fnr, color=GREY, lw=1, ls="--")
+        for i, curve in enumerate(curves):
+            a = curve.auroc
+            label = f"{curve.label}: {a.value:.2f} [{a.low:.2f}, {a.high:.2f}]"
+            axes.plot(curve.fnr, curve.tnr, color=PALETTE[i], lw=2, label=label)
+            axes.plot(fnr, np.interp(fnr, curve.fnr, curve.tnr), "o", color=PALETTE[i], ms=6)
+        axes.set(title=title, xlim=(0, 1), ylim=(0, 1.01), xlabel="false negative rate")
+        axes.set_aspect("equal")
+        axes.legend(title="AUROC", loc="lower right", fontsize=9, title_fontsize=9)
+    drawn.axes[0].set_ylabel("true negative rate")
+    return drawn
+
+
+@dataclass(frozen=True)
+class History:
+    """One training run: ``pairs`` seen and ``loss`` per step, AUROC where it was measured."""
+
+    label: str
+    pairs: np.ndarray
+    loss: np.ndarray
+    auroc: np.ndarray
+
+
+@styled
+def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
+    """Return losses (top) and validation AUROC (bottom), one column a group."""
+    drawn = figure(len(groups), 2, size=(5.0, 3.0))
+    grid = np.array(drawn.axes).reshape(2, len(groups))
+    for column, (title, histories) in enumerate(groups.items()):
+        top, bottom = grid[:, column]
+        for i, run in enumerate(histories):
+            top.plot(run.pairs, run.loss, color=PALETTE[i], alpha=0.18, lw=1)
+            top.plot(run.pairs, _smooth(run.loss), color=PALETTE[i], lw=2, label=run.label)
+            seen = ~np.isnan(run.auroc)
+            bottom.plot(run.pairs[seen], run.auroc[seen], "o-", color=PALETTE[i], lw=2, ms=4)
+        top.set(title=title, yscale="log")
+        bottom.axhline(0.5, color=GREY, lw=1, ls=":")
+        bottom.set(xlabel="training pairs read")
+        top.legend(fontsize=9)
+    grid[0, 0].set_ylabel("loss (nats)")
+    grid[1, 0].set_ylabel("validation AUROC")
+    return drawn
+
+
+def _smooth(values: np.ndarray, span: int = 9) -> np.ndarray:
+    """Return a running mean that shortens at the ends."""
+    return np.array(
+        [values[max(0, i - span // 2) : i + span // 2 + 1].mean() for i in range(len(values))]
+    )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row: ours with its interval and what the paper reports."""
+
+    label: str
+    ours: Interval
+    paper: float | None
+
+
+@styled
+def auroc_rows(panels: Mapping[str, Sequence[Compared]], xlabel: str = "AUROC") -> Figure:
+    """Return rows with ours (dot and interval) and the paper's value (hollow diamond)."""
+    longest = max(len(rows) for rows in panels.values())
+    drawn = figure(len(panels), size=(5.2, 1.5 + 0.5 * longest))
+    for axes, (title, rows) in zip(drawn.axes, panels.items(), strict=True):
+        for i, row in enumerate(rows):
+            error = _error(row.ours.value, row.ours.low, row.ours.high)
+            axes.errorbar(
+                row.ours.value, i, xerr=error, fmt="o", color=PALETTE[0], capsize=4, ms=7,
+                label="ours, 95 % interval" if not i else None,
+            )  # fmt: skip
+            if row.paper is not None:
+                axes.plot(
+                    row.paper, i, "D", mfc="white", mec=PALETTE[1], mew=1.8, ms=7,
+                    label="paper" if not i else None,
+                )  # fmt: skip
+        axes.axvline(0.5, color=GREY, lw=1, ls=":")
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set(title=title, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+        axes.set_xlim(0.4, 1.0)
+    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return drawn

@@ -1,0 +1,210 @@
+"""The figures of the online experiments: cost against accuracy, thresholds, one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deepprune_core.metrics import Interval
+from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
+
+MARKERS = {
+    "cons": "s",
+    "DeepConf-high": "^",
+    "DeepConf-low": "v",
+    "DeepPrune, survivors": "D",
+    "DeepPrune": "o",
+}
+COLOURS = {
+    "cons": 7,
+    "DeepConf-high": 1,
+    "DeepConf-low": 4,
+    "DeepPrune, survivors": 2,
+    "DeepPrune": 0,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method's cost (share of cons@N's tokens) and accuracy, with intervals."""
+
+    method: str
+    cost: Interval
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The control: accuracy (k,) of a plain vote over k traces, at cost (k,), with its band."""
+
+    cost: np.ndarray
+    accuracy: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@styled
+def cost_accuracy_grid(
+    panels: Mapping[tuple[str, str], tuple[Sequence[Point], Frontier]],
+) -> Figure:
+    """Return tokens against accuracy, a panel per (reasoner, benchmark); a line for the control."""
+    rows = list(dict.fromkeys(row for row, _ in panels))
+    columns = list(dict.fromkeys(column for _, column in panels))
+    alone = len(columns) == 1
+    drawn = figure(len(columns), len(rows), size=(7.0, 4.4) if alone else (4.0, 3.1))
+    grid = np.array(drawn.axes).reshape(len(rows), len(columns))
+    for (row, column), (points, frontier) in panels.items():
+        axes = grid[rows.index(row), columns.index(column)]
+        _panel(axes, points, frontier)
+        axes.set_title(f"{row} on {column}")
+    for axes in grid[-1]:
+        axes.set_xlabel("tokens, % of cons@N (log scale)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    # A method may be missing from some panels, so the legend gathers from all.
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
+    shown = {label: handle for panel in pairs for handle, label in panel}
+    drawn.legend(
+        list(shown.values()), list(shown), loc="outside lower center", ncols=3 if alone else 5
+    )
+    return drawn
+
+
+def _panel(axes: Axes, points: Sequence[Point], frontier: Frontier) -> None:
+    x = 100 * frontier.cost
+    axes.fill_between(x, 100 * frontier.low, 100 * frontier.high, color=GREY, alpha=0.15, lw=0)
+    axes.plot(x, 100 * frontier.accuracy, color=GREY, lw=2, label="majority of k random traces")
+    for point in points:
+        key = next((name for name in MARKERS if point.method.startswith(name)), "DeepPrune")
+        accuracy, cost = point.accuracy, point.cost
+        hollow = "net" in point.method
+        axes.errorbar(
+            100 * cost.value, 100 * accuracy.value,
+            xerr=_bars(cost), yerr=_bars(accuracy),
+            fmt=MARKERS[key], color=PALETTE[COLOURS[key]], ms=8, capsize=2, elinewidth=1,
+            mfc="white" if hollow else PALETTE[COLOURS[key]], label=point.method, alpha=0.95,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    ticks = [t for t in (2, 5, 10, 20, 50, 100, 200, 500) if t >= 0.8 * x.min()]
+    top = max([100.0, *(100 * p.cost.high for p in points)])
+    axes.set_xticks([t for t in ticks if t <= 1.3 * top], [str(t) for t in ticks if t <= 1.3 * top])
+    axes.minorticks_off()
+
+
+def _bars(found: Interval) -> np.ndarray:
+    """Return an interval in percent as error bars: (2, 1)."""
+    return 100 * np.array([[found.value - found.low], [found.high - found.value]]).clip(min=0)
+
+
+@dataclass(frozen=True)
+class ThresholdLine:
+    """One benchmark over thresholds ``tau`` (t,): intervals by quantity."""
+
+    label: str
+    tau: Sequence[float]
+    values: Sequence[Interval]
+
+
+@styled
+def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
+    """Return one panel a quantity: the threshold against it, one line a benchmark."""
+    drawn = figure(len(panels), size=(4.4, 3.8))
+    for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
+        for i, line in enumerate(lines):
+            at = np.array(line.tau) + 0.006 * (i - (len(lines) - 1) / 2)
+            middle = np.array([v.value for v in line.values])
+            low = middle - np.array([v.low for v in line.values])
+            high = np.array([v.high for v in line.values]) - middle
+            axes.errorbar(
+                at, 100 * middle, yerr=100 * np.array([low, high]), fmt="o-", lw=2, ms=6,
+                capsize=3, color=PALETTE[i], label=line.label,
+            )  # fmt: skip
+        taus = sorted({tau for line in lines for tau in line.tau})
+        axes.set_xticks(taus, [f"{tau:g}" for tau in taus])
+        axes.set(title=title, xlabel="threshold τ", ylabel="%")
+    drawn.axes[0].legend(fontsize=9)
+    return drawn
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """AUROC over truncation lengths ``k``, one line a reasoner or the average."""
+
+    label: str
+    k: Sequence[int]
+    values: Sequence[Interval]
+
+
+@styled
+def truncation_lines(
+    panels: Mapping[str, Sequence[Lengths]], paper: Mapping[str, Mapping[int, float]]
+) -> Figure:
+    """Return Figure 4: lengths against AUROC; lengths stand by rank, the paper's below ours."""
+    drawn = figure(len(panels), size=(5.4, 4.2))
+    for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
+        for i, line in enumerate(lines):
+            average = line.label == "average"
+            at = np.arange(len(line.k)) + 0.05 * (i - (len(lines) - 1) / 2)
+            middle = np.array([v.value for v in line.values])
+            error = np.array(
+                [[m - v.low, v.high - m] for m, v in zip(middle, line.values, strict=True)]
+            )
+            axes.errorbar(
+                at, middle, yerr=error.T, fmt="o-", capsize=3, lw=3 if average else 1.4,
+                ms=7 if average else 4, color="black" if average else PALETTE[i], label=line.label,
+            )  # fmt: skip
+        reported = paper[title]
+        axes.plot(
+            range(len(reported)), list(reported.values()), "D--", mfc="white", color=GREY,
+            label="paper, average",
+        )  # fmt: skip
+        count = max(len(reported), *(len(line.k) for line in lines))
+        ours = [str(k) for k in lines[0].k] + [""] * count
+        theirs = [str(k) for k in reported] + [""] * count
+        labels = [f"{a}\n({b})" for a, b in zip(ours[:count], theirs[:count], strict=True)]
+        axes.set_xticks(range(count), labels)
+        axes.set(title=title, xlabel=f"{title} kept: ours (paper)", xlim=(-0.4, count - 0.6))
+    drawn.axes[0].set_ylabel("AUROC")
+    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return drawn
+
+
+@dataclass(frozen=True)
+class HeroTrace:
+    """One trace of the README's figure, in tokens; ``answer`` is shown where it finished."""
+
+    cluster: int
+    kept: bool
+    tokens_used: int
+    tokens_full: int
+    answer: str
+    right: bool
+
+
+@styled
+def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
+    """Return one question's traces as bars: finished ones run on, stopped ones end at their cut."""
+    order = sorted(range(len(traces)), key=lambda i: (traces[i].cluster, not traces[i].kept, i))
+    drawn = figure(1, size=(9.0, 1.6 + 0.17 * len(traces)))
+    axes = drawn.axes[0]
+    for y, i in enumerate(order):
+        trace = traces[i]
+        colour = PALETTE[trace.cluster % len(PALETTE)]
+        axes.barh(y, trace.tokens_full, color="#f0f0f0", height=0.72)
+        axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
+        if trace.kept:
+            mark = "✓" if trace.right else "✗"
+            axes.text(trace.tokens_full + 6, y, f"{trace.answer} {mark}", va="center", fontsize=8)
+    starts = [
+        next(y for y, i in enumerate(order) if traces[i].cluster == c)
+        for c in sorted({t.cluster for t in traces})
+    ]
+    axes.set_yticks(starts, [f"cluster {n + 1}" for n in range(len(starts))])
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set(xlabel="tokens (grey: not generated)", title=title)
+    return drawn

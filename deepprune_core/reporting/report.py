@@ -1,0 +1,207 @@
+"""One self-contained HTML file from a run's figures, tables and notes.
+
+``python -m deepprune_core.reporting.report FOLDER`` reads ``*.png``, ``*.csv`` with ``*.md``, and
+``notes/NN.md``. The page needs no server and no network: images are inlined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deepprune_core.reporting.tables import write_atomically
+
+TEMPLATES = Path(__file__).parent / "templates"
+NOT_MADE = "Nothing was made for this section."
+
+
+class ReportError(ValueError):
+    """A folder that gives no report; one line with the file and the fix."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report: number NN, title, and the names of its artifacts in order."""
+
+    number: str
+    title: str
+    artifacts: tuple[str, ...]
+
+
+SECTIONS = (
+    Section("01", "Redundancy between traces", ("figure2a", "redundancy")),
+    Section("02", "SentenceBERT and zero-shot judges", ("figure2bc", "similarity")),
+    Section("03", "Training the judge", ("training",)),
+    Section("04", "Table 1: the judge on unseen reasoners", ("table1", "table1_figure", "leakage")),
+    Section(
+        "05",
+        "Table 2: accuracy and tokens",
+        ("table2", "table2_figure", "table2_benchmarks", "control", "live", "hero"),
+    ),
+    Section("06", "Table 3: the threshold", ("table3", "table3_figure")),
+    Section("07", "Figure 4: truncation", ("figure4", "truncation")),
+)
+# Files that no section claims are shown here, not dropped.
+OTHER = Section("08", "Other results", ())
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file: its name and its bytes in base64."""
+
+    name: str
+    base64: str
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table as read back from its CSV, with the caption and the notes of its Markdown."""
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A section with what was found for it."""
+
+    number: str
+    title: str
+    paragraphs: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    tables: tuple[ReportTable, ...]
+
+
+def section_of(name: str, sections: Sequence[Section] = SECTIONS) -> tuple[Section, int]:
+    """Return the section of an artifact and its place there.
+
+    The longest artifact name that equals ``name``, or starts it up to an underscore, decides.
+
+    >>> section_of("table2_paper")[0].number
+    '05'
+    >>> section_of("table20")[0].title
+    'Other results'
+    """
+    found = [
+        (len(artifact), section, place)
+        for section in sections
+        for place, artifact in enumerate(section.artifacts)
+        if name == artifact or name.startswith(f"{artifact}_")
+    ]
+    if not found:
+        return OTHER, 0
+    _, section, place = max(found, key=lambda hit: hit[0])
+    return section, place
+
+
+def read_table(path: Path) -> ReportTable:
+    """Return a table from ``name.csv``; caption and notes come from ``name.md`` if it is there.
+
+    Raises:
+        ReportError: the CSV file is empty, or a row's length differs from the header's.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = [tuple(line) for line in csv.reader(file)]
+    if not lines:
+        raise ReportError(f"{path}: expected a header line, got nothing; run its notebook again")
+    for i, row in enumerate(lines[1:]):
+        if len(row) != len(lines[0]):
+            raise ReportError(
+                f"{path}: expected {len(lines[0])} cells in row {i}, got {len(row)}; "
+                "run its notebook again"
+            )
+    caption, notes = _caption_and_notes(path.with_suffix(".md"), path.stem)
+    return ReportTable(path.stem, caption, lines[0], tuple(lines[1:]), notes)
+
+
+def _caption_and_notes(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
+    if not path.is_file():
+        return name, ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    caption = next((line.strip("* ") for line in lines if line.startswith("**")), name)
+    last = max((i for i, line in enumerate(lines) if line.startswith("|")), default=len(lines))
+    return caption, tuple(line for line in lines[last + 1 :] if line.strip())
+
+
+def _note(folder: Path, number: str) -> tuple[str, ...]:
+    path = folder / "notes" / f"{number}.md"
+    if not path.is_file():
+        return ()
+    blocks = path.read_text(encoding="utf-8").split("\n\n")
+    return tuple(" ".join(block.split()) for block in blocks if block.strip())
+
+
+def fill(folder: Path, section: Section) -> Filled:
+    """Return a section with its note, pictures and tables, in the order of its artifacts.
+
+    A section without any of them says so.
+    """
+
+    def mine(suffix: str) -> list[Path]:
+        paths = [p for p in folder.glob(f"*.{suffix}") if section_of(p.stem)[0] == section]
+        return sorted(paths, key=lambda p: (section_of(p.stem)[1], p.stem))
+
+    pictures = tuple(
+        Picture(path.stem, b64encode(path.read_bytes()).decode("ascii")) for path in mine("png")
+    )
+    tables = tuple(map(read_table, mine("csv")))
+    paragraphs = _note(folder, section.number)
+    if not (pictures or tables or paragraphs):
+        paragraphs = (NOT_MADE,)
+    return Filled(section.number, section.title, paragraphs, pictures, tables)
+
+
+def write_report(folder: Path, title: str) -> Path:
+    """Write ``report.html`` into the folder and return its path; the same files give same bytes.
+
+    Raises:
+        ReportError: the folder is not there, or a table in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: expected a folder of figures, got none; run the notebooks")
+    sections = [fill(folder, section) for section in SECTIONS]
+    other = fill(folder, OTHER)
+    if other.pictures or other.tables:
+        sections.append(other)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    page = environment.get_template("report.html").render(title=title, sections=sections)
+    return write_atomically(folder / "report.html", page)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report of a folder; exit code 1 and one line on the error stream if it fails."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepprune_core.reporting.report", description=main.__doc__
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of figures and tables")
+    parser.add_argument("--figures", type=Path, help="the same, by name")
+    parser.add_argument("--profile", type=Path, help="the run's profile; its name is in the title")
+    parser.add_argument("--build", type=Path, help="folder of the executed notebooks; not read")
+    options = parser.parse_args(arguments)
+    if (options.folder is None) == (options.figures is None):
+        parser.error("expected one folder, as FOLDER or as --figures; give one")
+    folder = options.folder or options.figures
+    run = options.profile.stem if options.profile else folder.name
+    try:
+        write_report(folder, f"DeepPrune, replicated: {run}")
+    except ReportError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Fine-tuning the judge: focal loss on the verdict alone, resumable, deterministic per seed.
+
+Paper, section 3.2. The loss is taken from the margin of the two label logits at the last
+position, not from every token of a reply. Label 1 is *same*, label 0 is *different*;
+oversampling is done before, on the pairs. The paper gives neither learning rate, batch,
+epochs nor the focal settings: all are fields of :class:`TrainConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from deepprune_core.judge import CausalLMJudge, pad_right, token_batches, weights_digest
+from deepprune_core.judging.prompts import JudgePrompt
+from deepprune_core.training.model import VerdictModel, trainable
+from deepprune_core.training.plan import TrainConfig, plan_batches, rate_scale
+from deepprune_core.training.state import (
+    MANIFEST,
+    CheckpointFolder,
+    HistoryRow,
+    LabelledPairs,
+    TrainResult,
+    finished_result,
+    write_result,
+)
+
+__all__ = ["HistoryRow", "LabelledPairs", "TrainConfig", "TrainResult", "train_judge"]
+
+_LOSS_WINDOW = 50
+_PROGRESS_AFTER_S = 5.0
+
+
+def train_judge(
+    config: TrainConfig,
+    model: Any,
+    tokenizer: Any,
+    *,
+    prompt: JudgePrompt,
+    train: LabelledPairs,
+    validation: LabelledPairs,
+    out: Path,
+    on_step: Callable[[HistoryRow], None] | None = None,
+) -> TrainResult:
+    """Return the result of training, whose adapter (or model) is written to ``out``.
+
+    ``model`` is changed in place. Work in progress lies in ``<out>.work``: a killed run goes
+    on from its last checkpoint with the same batches. A finished ``out`` is returned as it is.
+    ``on_step`` is called after each step. ``out`` receives weights (safetensors), tokenizer,
+    history.csv and manifest.json, whole or not at all.
+
+    Raises:
+        ValueError: no training pairs, or ``out`` / its checkpoint has another configuration.
+        FileExistsError: ``out`` holds something that is no finished training.
+        FloatingPointError: loss or gradient is not finite.
+    """
+    if not len(train):
+        raise ValueError("expected at least one training pair, got none; check the pair set")
+    identity = {
+        "config": asdict(config),
+        "prompt": asdict(prompt),
+        "train_sha256": train.digest,
+        "validation_sha256": validation.digest,
+        "base_sha256": weights_digest(model, torch.bfloat16),
+    }
+    if (out / MANIFEST).is_file():
+        shutil.rmtree(_work_folder(out), ignore_errors=True)
+        return finished_result(out, identity)
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out}: expected no folder, got one without {MANIFEST}; move it")
+    run = _Training(config, model, tokenizer, prompt, train, validation, out, identity)
+    return run.run(on_step)
+
+
+class _Training:
+    """One run: model, optimizer, plan and log."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Any,
+        tokenizer: Any,
+        prompt: JudgePrompt,
+        train: LabelledPairs,
+        validation: LabelledPairs,
+        out: Path,
+        identity: dict[str, Any],
+    ) -> None:
+        from accelerate import Accelerator
+
+        self.config, self.tokenizer, self.out, self.identity = config, tokenizer, out, identity
+        self.train, self.validation = train, validation
+        # Mixed precision is ours (autocast below), so that training and scoring agree.
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.dtype = next(model.parameters()).dtype
+        self.model = trainable(model, config)
+        micro = config.micro_tokens or config.batch_tokens
+        self.judge = CausalLMJudge(
+            self.model, tokenizer, prompt, config.max_tokens, micro, autocast=config.autocast
+        )
+        encode = self.judge.encoder.encode
+        self.pairs = [encode(p.question, p.first, p.second) for p in train.inputs]
+        self.lengths = np.array([pair.num_tokens for pair in self.pairs])
+        self.plan = [
+            (epoch, batch)
+            for epoch in range(config.epochs)
+            for batch in plan_batches(
+                self.lengths, config.batch_tokens, np.random.default_rng([config.seed, epoch])
+            )
+        ]
+        parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self.parameters = list(parameters.values())
+        optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        verdict = VerdictModel(self.model, self.judge.labels)
+        self.module, self.optimizer = self.accelerator.prepare(verdict, optimizer)
+        self.checkpoints = CheckpointFolder(_work_folder(out), parameters, optimizer, identity)
+        self.history, self.seconds = self.checkpoints.read()
+
+    def run(self, on_step: Callable[[HistoryRow], None] | None) -> TrainResult:
+        """Train the steps that are missing, then write the result."""
+        start, main = len(self.history), self.accelerator.is_main_process
+        bar = tqdm(
+            total=len(self.plan),
+            initial=start,
+            desc="train judge",
+            unit="step",
+            disable=not main,
+            delay=_PROGRESS_AFTER_S,
+        )
+        for step in range(start, len(self.plan)):
+            started = time.monotonic()
+            row = self._step(step)
+            if main and ((step + 1) % self.config.evaluate_every == 0 or self._is_last(step)):
+                row = self._validated(row)
+            self.history.append(row)
+            self.seconds += time.monotonic() - started
+            if main and (step + 1) % self.config.checkpoint_every == 0:
+                self.checkpoints.write(self.history, self.seconds)
+            bar.update()
+            bar.set_postfix(loss=f"{row.loss:.4f}", refresh=False)
+            if on_step is not None:
+                on_step(row)
+        bar.close()
+        if main:
+            self._export()
+        self.accelerator.wait_for_everyone()
+        return finished_result(self.out, self.identity)
+
+    def _export(self) -> None:
+        if self.config.lora_rank is None:
+            self.model.to(self.dtype)
+        write_result(
+            self.out, self.model, self.tokenizer, history=self.history, manifest=_manifest(self)
+        )
+        shutil.rmtree(self.checkpoints.work, ignore_errors=True)
+
+    def _is_last(self, step: int) -> bool:
+        return step + 1 == len(self.plan)
+
+    def _step(self, step: int) -> HistoryRow:
+        """Make one optimizer step; every process takes its share of the batch."""
+        config, accelerator = self.config, self.accelerator
+        epoch, batch = self.plan[step]
+        # Dropout, if any, is a function of (seed, step): a resumed run draws the same.
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
+        self.module.train()
+        rate = config.learning_rate * rate_scale(
+            step, len(self.plan), warmup=config.warmup, schedule=config.schedule
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = accelerator.reduce(self._backward(batch), "sum").item()
+        norm = float(accelerator.clip_grad_norm_(self.parameters, config.max_grad_norm))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise FloatingPointError(
+                f"expected a finite loss and gradient, got {loss} and {norm} at step {step}; "
+                "lower the learning rate, or train in fp32 (autocast false)"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        before = self.history[-1] if self.history else HistoryRow(0, 0, 0, 0, 0.0, 0.0, 0.0)
+        tokens = before.tokens + int(self.lengths[batch].sum())
+        return HistoryRow(step + 1, epoch, before.pairs + len(batch), tokens, loss, rate, norm)
+
+    def _backward(self, batch: np.ndarray) -> Tensor:
+        """Accumulate this process's gradients; return its part of the batch's mean loss.
+
+        Losses are summed and divided by the whole batch's pairs, so the gradient does not
+        depend on how a batch is split into passes or processes.
+        """
+        accelerator = self.accelerator
+        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        weight = 1.0 / len(batch) if len(mine) else 0.0
+        mine = mine if len(mine) else batch[:1]  # every process must take part in the sync
+        passes = token_batches(self.lengths[mine], self.judge.batch_tokens)
+        total = torch.zeros((), device=accelerator.device)
+        for i, rows in enumerate(passes):
+            last_pass = i + 1 == len(passes)
+            with nullcontext() if last_pass else accelerator.no_sync(self.module):
+                loss = self._loss(mine[rows]) * weight
+                accelerator.backward(loss * accelerator.num_processes)  # the sync averages
+            total += loss.detach()
+        return total
+
+    def _loss(self, rows: np.ndarray) -> Tensor:
+        from deepprune_core.focal import focal_loss
+
+        device = self.accelerator.device
+        texts = [np.concatenate([self.pairs[i].head, self.pairs[i].tail]) for i in rows]
+        ids, last = pad_right(texts, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.autocast):
+            logits = self.module(ids, last)
+        labels = torch.from_numpy(self.train.labels[rows]).to(device)
+        return focal_loss(
+            logits, labels, gamma=self.config.gamma, alpha=self.config.alpha, reduction="sum"
+        )
+
+    def _validated(self, row: HistoryRow) -> HistoryRow:
+        from deepprune_core.metrics import auroc
+
+        labels, groups = self.validation.labels, self.validation.groups
+        if len(np.unique(labels)) < 2:
+            return row
+        scores = self.judge.score(self.validation.inputs)
+        within = [
+            auroc(labels[groups == g], scores[groups == g])
+            for g in (np.unique(groups) if groups is not None else ())
+            if len(np.unique(labels[groups == g])) == 2
+        ]
+        return replace(
+            row,
+            validation_auroc=float(auroc(labels, scores)),
+            validation_auroc_within=float(np.mean(within)) if within else float("nan"),
+        )
+
+
+def _work_folder(out: Path) -> Path:
+    return out.with_name(out.name + ".work")
+
+
+def _manifest(run: _Training) -> dict[str, Any]:
+    last, cuda = run.history[-1], run.accelerator.device.type == "cuda"
+    packages = ("torch", "transformers", "peft", "accelerate", "safetensors")
+    auroc = last.validation_auroc
+    return {
+        "kind": "full" if run.config.lora_rank is None else "lora",
+        **run.identity,
+        "seed": run.config.seed,
+        "steps": last.step,
+        "pairs": last.pairs,
+        "tokens": last.tokens,
+        "train_pairs": len(run.train),
+        "validation_pairs": len(run.validation),
+        "shortened_pairs": sum(pair.shortened for pair in run.pairs),
+        "trained_parameters": sum(p.numel() for p in run.parameters),
+        "loss": float(np.mean([row.loss for row in run.history[-_LOSS_WINDOW:]])),
+        "validation_auroc": None if math.isnan(auroc) else auroc,
+        "hours": round(run.seconds / 3600, 4),
+        "hardware": torch.cuda.get_device_name()
+        if cuda
+        else f"{os.cpu_count()}-core {platform.machine()} CPU",
+        "processes": run.accelerator.num_processes,
+        "versions": {package: version(package) for package in packages},
+    }

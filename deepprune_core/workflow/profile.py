@@ -1,0 +1,208 @@
+"""A profile is data: everything that differs between a laptop, a trace file and a cluster.
+
+Profiles are YAML files, checked on load. An unknown key is an error that names the nearest
+known one. Paths are relative to the repository's root.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deepprune_core.clustering import ClusteringConfig
+from deepprune_core.pruner import PruningConfig
+from deepprune_core.truncation import Truncation
+
+ROOT = Path(__file__).parents[2]
+TRACES_VARIABLE = "DEEPPRUNE_TRACES"
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used; one line with file, key and fix."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Traces(_Section):
+    """Which trace files serve which artifact; ``train`` and ``leaky`` teach the judge.
+
+    ``train``: traces of the judge's source on questions of its own. ``leaky``: the same source
+    on the benchmarks' questions, to measure what knowing the question is worth.
+    """
+
+    redundancy: tuple[Path, ...]
+    unseen: tuple[Path, ...] = ()
+    online: tuple[Path, ...] = ()
+    train: Path | None = None
+    development: Path | None = None
+    leaky: Path | None = None
+    redundancy_per_question: int = Field(16, ge=2)
+    test_per_question: int = Field(4, ge=2)
+    online_per_question: int = Field(64, ge=2)
+
+
+class Cuts(_Section):
+    """Truncation points: Table 1's two, and Figure 4's lengths.
+
+    ``share``: cut Table 1's no later than at this share of the median trace, for files whose
+    traces are much shorter than the paper's.
+    """
+
+    share: float | None = Field(None, gt=0, lt=1)
+    tokens: int = Field(500, ge=1)
+    words: int = Field(25, ge=1)
+    sweep_tokens: tuple[int, ...] = (300, 500, 700)
+    sweep_words: tuple[int, ...] = (15, 25, 35)
+
+    def table1(self) -> tuple[Truncation, Truncation]:
+        """Return Table 1's truncations: tokens, reasoning words."""
+        return Truncation("tokens", self.tokens), Truncation("reasoning_words", self.words)
+
+
+class JudgeSection(_Section):
+    """The judge: ``base`` is a folder or hub name; ``adapter`` the shipped online judge.
+
+    ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
+    are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
+    """
+
+    base: str | None = None
+    adapter: Path | None = None
+    scores: Path | None = None
+    with_question: bool = True
+    prompt: Literal["plain", "chat"] = "plain"
+    symmetric: bool = False
+    max_tokens: int = Field(1024, ge=32)
+    pairs_per_question: int = Field(2, ge=1)
+    train_pairs: int = Field(500, ge=2)
+    validation_pairs: int = Field(200, ge=2)
+    epochs: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    lora_rank: int = Field(16, ge=1)
+    batch_tokens: int = Field(8192, ge=1)
+    train_batch_tokens: int = Field(6144, ge=1)
+    gamma: float = Field(2.0, ge=0)
+    alpha: float = Field(0.5, ge=0, le=1)
+    oversampling: int = Field(2, ge=1)
+
+
+class Pruning(_Section):
+    """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.
+
+    ``judge_cost``: price of a prompt token of the judge in generated tokens of the reasoner;
+    for dense models the ratio of their parameters.
+    """
+
+    tau: float = Field(0.5, ge=0, le=1)
+    taus: tuple[float, ...] = (0.75, 0.63, 0.5, 0.25)
+    max_clusters: int = Field(32, ge=1)
+    max_representatives: int = Field(10, ge=1)
+    overflow: Literal["join_best", "keep_alone", "stop"] = "join_best"
+    similarity: Literal["mean", "vote"] = "mean"
+    k2: int = Field(20, ge=1)
+    k3: int = Field(20, ge=1)
+    orders: int = Field(20, ge=1)
+    control_draws: int = Field(200, ge=1)
+    judge_cost: float = Field(1.0, ge=0)
+
+    def config(
+        self, *, tau: float | None = None, finish: str = "largest_cluster", vote: str = "majority"
+    ) -> PruningConfig:
+        """Return the pruning configuration with this section's settings."""
+        clustering = ClusteringConfig(
+            self.tau if tau is None else tau,
+            self.max_clusters,
+            self.max_representatives,
+            self.overflow,
+            self.similarity,
+        )
+        return PruningConfig(clustering, finish, vote, self.k2, self.k3)  # type: ignore[arg-type]
+
+
+class DeepConfSection(_Section):
+    """DeepConf; ``window`` is scaled to the length of the traces (paper: 2048)."""
+
+    warmup: int = Field(16, ge=1)
+    window: int = Field(2048, ge=1)
+    low: float = Field(10, gt=0, lt=100)
+    high: float = Field(90, gt=0, lt=100)
+    consensus: float = Field(0.95, gt=0, le=1)
+
+
+class Live(_Section):
+    """The run on a live engine: ``questions`` of a benchmark, ``traces`` each."""
+
+    model: Path
+    benchmark: str
+    questions: int = Field(10, ge=1)
+    traces: int = Field(32, ge=2)
+    max_tokens: int = Field(1100, ge=1)
+    temperature: float = Field(1.0, ge=0)
+
+
+class Profile(_Section):
+    """One profile. ``name`` also names the folders of figures and builds."""
+
+    name: str
+    caption: str
+    seed: int = 20251009
+    traces: Traces
+    cuts: Cuts = Cuts()
+    judge: JudgeSection = JudgeSection()
+    pruning: Pruning = Pruning()
+    deepconf: DeepConfSection = DeepConfSection()
+    live: Live | None = None
+    bootstrap_draws: int = Field(1000, ge=10)
+    sentence_bert: str | None = None
+    tokenizer: str | None = None
+
+
+def load_profile(path: Path) -> Profile:
+    """Return the profile in a YAML file.
+
+    ``${DEEPPRUNE_TRACES}`` in the file stands for the trace file given to ``make``.
+
+    Raises:
+        ProfileError: no such file, not YAML, an unknown key or a value of the wrong kind.
+    """
+    if not path.is_file():
+        known = sorted(p.stem for p in (ROOT / "deepprune_core" / "profiles").glob("*.yaml"))
+        raise ProfileError(f"{path}: no such profile; there are {', '.join(known)}")
+    text = path.read_text(encoding="utf-8")
+    if f"${{{TRACES_VARIABLE}}}" in text:
+        traces = os.environ.get(TRACES_VARIABLE, "")
+        if not Path(traces).is_file():
+            raise ProfileError(
+                f"{path}: expected a trace file, got TRACES={traces!r}; run "
+                "`make reproduce PROFILE=replay TRACES=path/to/traces.jsonl`"
+            )
+        text = text.replace(f"${{{TRACES_VARIABLE}}}", traces)
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ProfileError(f"{path}: not YAML ({str(error).splitlines()[0]}); mend it") from None
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as error:
+        raise ProfileError(f"{path}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] != "extra_forbidden":
+        return f"{key}: {fault['msg'].lower()}, got {fault['input']!r}; change {key}"
+    section: type[BaseModel] = Profile
+    for part in fault["loc"][:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        section = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    near = difflib.get_close_matches(str(fault["loc"][-1]), section.model_fields, n=1, cutoff=0)
+    return f"unknown key {key!r}; did you mean {near[0]!r}?"

@@ -1,0 +1,183 @@
+"""The engines against each other and against the model itself; live pruning on a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepprune_core.engines.base import CONFIDENCE_TOP_K, Request, SamplingConfig, trace_seed
+from deepprune_core.engines.sampler import SamplingJob, last_chunk, sample_traces
+from deepprune_core.engines.transformers import open_transformers
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.ledger import TraceState
+from deepprune_core.miniature.sampling import questions_of
+from deepprune_core.miniature.tokenizer import prompt_text
+from deepprune_core.online.live import LiveRun, prune_live, run_async, vote_live
+from deepprune_core.pruner import PruningConfig
+from deepprune_core.traces import Question
+from deepprune_core.truncation import Truncation
+from deepprune_core.workflow.profile import ROOT
+
+MODEL = ROOT / "data" / "models" / "birch"
+QUESTIONS = questions_of(("mini-dev",))[:2]
+CONFIG = SamplingConfig(max_tokens=60, confidences=True)
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class EveryoneAgrees:
+    """A judge that calls every pair the same and counts what it reads."""
+
+    def score(self, inputs: list[JudgeInput]) -> np.ndarray:
+        return np.ones(len(inputs))
+
+    def num_tokens(self, inputs: list[JudgeInput]) -> np.ndarray:
+        return np.full(len(inputs), 11)
+
+
+def prompt_of(question: Question) -> str:
+    return prompt_text(question.text)
+
+
+def job(num_traces: int, config: SamplingConfig = CONFIG) -> SamplingJob:
+    return SamplingJob("birch", QUESTIONS, num_traces, config, 5, prompt_of)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return open_transformers(MODEL, 8, dtype=torch.float32)
+
+
+def test_confidences_are_the_models_own(engine, tmp_path):
+    traces = sample_traces(engine, engine.tokenizer, job(2), tmp_path)
+    trace = traces.traces[0][1]
+    head = engine.tokenizer.encode(prompt_of(QUESTIONS[0]))
+    ids = head + engine.tokenizer.encode(trace.text)
+    with torch.no_grad():
+        logits = engine.model(input_ids=torch.tensor([ids])).logits[0].double()
+    top = logits.log_softmax(-1).topk(CONFIDENCE_TOP_K).values
+    expected = -top.mean(-1)[len(head) - 1 : len(head) - 1 + trace.num_tokens]
+    np.testing.assert_allclose(trace.confidences, expected[: trace.num_tokens], rtol=5e-3)
+
+
+def test_a_trace_depends_on_its_seed_and_not_on_its_neighbours(engine, tmp_path):
+    together = sample_traces(engine, engine.tokenizer, job(4), tmp_path / "a", parallel=8)
+    alone = sample_traces(engine, engine.tokenizer, job(4), tmp_path / "b", parallel=1)
+    assert [t.text for t in together.traces[0]] == [t.text for t in alone.traces[0]]
+    assert len({t.text for t in together.traces[0]}) > 1
+
+
+def test_a_killed_sampling_goes_on_with_the_missing_questions(engine, tmp_path):
+    whole = sample_traces(engine, engine.tokenizer, job(3), tmp_path)
+    (tmp_path / "mini-dev_001.parquet").unlink()
+    before = engine.generated_tokens()
+    again = sample_traces(engine, engine.tokenizer, job(3), tmp_path)
+    assert [t.text for g in again.traces for t in g] == [t.text for g in whole.traces for t in g]
+    redone = sum(t.num_tokens for t in whole.traces[1])
+    assert engine.generated_tokens() - before == redone
+
+
+def test_another_jobs_work_is_refused_with_the_keys_that_differ(engine, tmp_path):
+    sample_traces(engine, engine.tokenizer, job(2), tmp_path)
+    with pytest.raises(ValueError, match="num_traces"):
+        sample_traces(engine, engine.tokenizer, job(3), tmp_path)
+
+
+def test_an_aborted_request_ends_and_the_others_go_on(engine):
+    async def main():
+        prompt = prompt_of(QUESTIONS[0])
+        config = SamplingConfig(max_tokens=30)
+
+        async def short():
+            async for chunk in engine.stream(Request("short", prompt, 1), config):
+                if chunk.num_tokens == 5:
+                    await engine.abort("short")
+            return chunk
+
+        long = last_chunk(engine.stream(Request("long", prompt, 2), config))
+        return await asyncio.gather(short(), long)
+
+    before = engine.generated_tokens()
+    short, long = run_async(main)
+    assert short.finish_reason == "abort" and short.num_tokens <= 6
+    assert long.num_tokens == 30
+    assert engine.generated_tokens() - before == short.num_tokens + long.num_tokens
+
+
+@pytest.mark.parametrize("finish", ["largest_cluster", "survivors"])
+def test_live_pruning_accounts_for_every_token_the_engine_counted(engine, finish):
+    run = LiveRun(QUESTIONS[0], prompt_of(QUESTIONS[0]), 6, SamplingConfig(max_tokens=400), 3)
+    config = PruningConfig(finish=finish, k2=2)
+    found = run_async(
+        lambda: prune_live(
+            engine, engine.tokenizer, EveryoneAgrees(), run,
+            truncation=Truncation("reasoning_words", 5), config=config,
+            rng=np.random.default_rng(0),
+        )
+    )  # fmt: skip
+    ledger = found.outcome.ledger
+    assert ledger.generated == found.engine_tokens
+    assert ledger.judge == 11 * ledger.judge_calls > 0
+    finished = 2 if finish == "largest_cluster" else 1
+    assert found.outcome.states.count(TraceState.FINISHED) == finished
+    stopped = [t for i, t in enumerate(found.traces) if i not in found.outcome.finished]
+    assert all(t.num_tokens < 200 for t in stopped)
+    whole = run_async(lambda: vote_live(engine, engine.tokenizer, run))
+    assert whole.engine_tokens == sum(t.num_tokens for t in whole.traces) > found.engine_tokens
+
+
+def test_seeds_of_traces_never_collide_in_a_run():
+    seeds = {trace_seed(1, f"mini-24/{q:03d}", t) for q in range(100) for t in range(64)}
+    assert len(seeds) == 6400
+
+
+def test_top_k_one_is_greedy(engine, tmp_path):
+    config = SamplingConfig(max_tokens=40, top_k=1)
+    traces = sample_traces(engine, engine.tokenizer, job(2, config), tmp_path)
+    assert traces.traces[0][0].text == traces.traces[0][1].text
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    from deepprune_core.engines.vllm import open_vllm
+
+    with pytest.raises(FileNotFoundError, match=r"safetensors"):
+        open_vllm(tmp_path)
+    assert Path(tmp_path).is_dir()
+
+
+@pytest.mark.vllm
+def test_vllm_streams_aborts_and_counts_like_the_model_says():
+    pytest.importorskip("vllm")
+    from deepprune_core.engines.vllm import VllmSettings, open_vllm
+
+    engine = open_vllm(MODEL, VllmSettings(max_parallel=8, dtype="float32", memory_gib=1))
+    run = LiveRun(QUESTIONS[0], prompt_of(QUESTIONS[0]), 6, SamplingConfig(max_tokens=400), 3)
+
+    async def main():
+        request = Request("one", run.prompt, 7)
+        config = SamplingConfig(max_tokens=60, confidences=True)
+        chunk = await last_chunk(engine.stream(request, config))
+        pruned = await prune_live(
+            engine, engine.tokenizer, EveryoneAgrees(), run,
+            truncation=Truncation("reasoning_words", 5), config=PruningConfig(k2=2),
+            rng=np.random.default_rng(0),
+        )  # fmt: skip
+        return chunk, pruned
+
+    try:
+        chunk, pruned = run_async(main)
+        total = engine.generated_tokens()
+    finally:
+        engine.close()
+    assert chunk.num_tokens == 60 == len(chunk.confidences)
+    assert total == 60 + pruned.engine_tokens
+    assert pruned.outcome.ledger.generated == pruned.engine_tokens
+    reference = open_transformers(MODEL, dtype=torch.float32)
+    ids = [*reference.tokenizer.encode(run.prompt), *chunk.token_ids]
+    with torch.no_grad():
+        logits = reference.model(input_ids=torch.tensor([ids])).logits[0].double()
+    top = logits.log_softmax(-1).topk(CONFIDENCE_TOP_K).values
+    np.testing.assert_allclose(chunk.confidences, -top.mean(-1)[-61:-1], rtol=2e-2)

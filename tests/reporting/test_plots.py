@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from deepprune_core.metrics import Interval
+from deepprune_core.reporting.plots import (
+    Bar,
+    Compared,
+    Curve,
+    History,
+    auroc_rows,
+    judge_curves,
+    redundancy_bars,
+    save,
+    training_curves,
+)
+from deepprune_core.reporting.plots_online import (
+    Frontier,
+    HeroTrace,
+    Lengths,
+    Point,
+    ThresholdLine,
+    cost_accuracy_grid,
+    hero,
+    threshold_lines,
+    truncation_lines,
+)
+from deepprune_core.reporting.reference import load_reference
+
+
+def near(value: float, width: float = 0.04) -> Interval:
+    return Interval(value, value - width, value + width, 40)
+
+
+def bars() -> Figure:
+    names = ("teacher", "small", "medium", "wide")
+    ours = [
+        Bar(n, v, v - 0.05, v + 0.04, 60) for n, v in zip(names, (0.8, 0.7, 0.9, 0.93), strict=True)
+    ]
+    return redundancy_bars([Bar(n, 0.9) for n in names], ours, Bar("average", 0.83))
+
+
+def curves() -> Figure:
+    x = np.linspace(0, 1, 40)
+    names = ("SentenceBERT", "zero-shot judge", "trained judge")
+    found = [Curve(n, x, x**p, near(0.7)) for n, p in zip(names, (0.8, 0.6, 0.2), strict=True)]
+    return judge_curves({"similarity": found[:1], "judges": found})
+
+
+def training() -> Figure:
+    steps = np.arange(40)
+    auroc = np.where(steps % 10 == 9, 0.6 + steps / 200, np.nan)
+    names = ("plain", "focal loss", "oversampling", "focal + oversampling")
+    runs = [History(n, steps * 16, np.exp(-steps / 20) + 0.1 * i, auroc + 0.01 * i)
+            for i, n in enumerate(names)]  # fmt: skip
+    return training_curves({"first 500 tokens": runs, "first 25 words": runs})
+
+
+def judges() -> Figure:
+    names = ("plain", "focal loss", "oversampling", "focal + oversampling")
+    rows = [Compared(n, near(0.7 + 0.02 * i), 0.85) for i, n in enumerate(names)]
+    return auroc_rows({"First 500 tokens": rows, "First 25 words": rows})
+
+
+def grid() -> Figure:
+    k = np.array([1, 2, 4, 8, 16, 32, 64])
+    y = 0.6 + 0.03 * np.log2(k)
+    frontier = Frontier(k / 64, y, y - 0.05, y + 0.05)
+    methods = ("cons@64", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, net of judge")
+    points = [Point(m, near(c, 0.05 * c), near(0.78))
+              for m, c in zip(methods, (1, 0.6, 0.35, 0.2, 0.45), strict=True)]  # fmt: skip
+    models, benchmarks = ("teacher", "reasoner-medium"), ("sums", "chains")
+    return cost_accuracy_grid({(m, b): (points, frontier) for m in models for b in benchmarks})
+
+
+def thresholds() -> Figure:
+    taus = (0.25, 0.5, 0.63, 0.75)
+    lines = [ThresholdLine(n, taus, [near(v + i) for v in (0.1, 0.2, 0.3, 0.5)])
+             for n, i in (("sums", 0.0), ("chains", 0.05))]  # fmt: skip
+    return threshold_lines({"tokens": lines, "accuracy": lines})
+
+
+def truncation() -> Figure:
+    paper = {"tokens": {300: 0.83, 500: 0.88, 700: 0.85}, "words": {15: 0.88, 25: 0.87, 35: 0.83}}
+    names = ("reasoner-a", "reasoner-b", "reasoner-c", "average")
+    panels = {
+        kind: [Lengths(n, k, [near(0.7 + 0.02 * i)] * 3) for i, n in enumerate(names)]
+        for kind, k in (("tokens", (30, 50, 70)), ("words", (3, 5, 7)))
+    }
+    return truncation_lines(panels, paper)
+
+
+def traces() -> Figure:
+    found = [HeroTrace(c, j == 0, 300 + 9 * c if j == 0 else 50, 300 + 9 * c, "137", c != 2)
+             for c, size in enumerate((14, 6, 3, 1)) for j in range(size)]  # fmt: skip
+    return hero(found, "sums/0012: 24 traces, 71 % of the tokens never generated")
+
+
+FIGURES = (bars, curves, training, judges, grid, thresholds, truncation, traces)
+drawings = pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+
+
+def overlaps(drawn: Figure) -> list[tuple[str, str]]:
+    """Return pairs of texts whose boxes meet: all text of each axes, a pixel of slack."""
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    drawn.draw(renderer)
+    found = []
+    for axes in drawn.axes:
+        legend = axes.get_legend()
+        x, y = axes.xaxis, axes.yaxis
+        # Ticks beyond the limits are made but not drawn.
+        ticks = [
+            tick.label1
+            for axis, (low, high) in ((x, sorted(axes.get_xlim())), (y, sorted(axes.get_ylim())))
+            for tick in axis.get_major_ticks()
+            if low - 1e-9 <= tick.get_loc() <= high + 1e-9
+        ]
+        texts = [*ticks, *axes.texts, axes.title, x.label, y.label,
+                 *(legend.get_texts() if legend else [])]  # fmt: skip
+        boxes = [(t.get_text(), t.get_window_extent(renderer).padded(-1))
+                 for t in texts if t.get_text() and t.get_visible()]  # fmt: skip
+        found += [(a, b) for (a, one), (b, two) in combinations(boxes, 2) if one.overlaps(two)]
+    return found
+
+
+@drawings
+def test_no_two_texts_overlap(draw: Callable[[], Figure]) -> None:
+    assert overlaps(draw()) == []
+
+
+def test_the_check_for_overlaps_sees_one() -> None:
+    drawn = bars()
+    for text in ("one", "two"):
+        drawn.axes[0].text(0, 50, text)
+    assert ("one", "two") in overlaps(drawn)
+
+
+@drawings
+def test_axes_are_labelled_and_files_are_the_same_bytes_twice(
+    draw: Callable[[], Figure], tmp_path: Path
+) -> None:
+    drawn = draw()
+    assert any(axes.get_xlabel() or axes.get_ylabel() for axes in drawn.axes)
+    save(drawn, tmp_path / "first", "x")
+    save(draw(), tmp_path / "second", "x")
+    for name in ("x.png", "x.pdf"):
+        first, second = ((tmp_path / f / name).read_bytes() for f in ("first", "second"))
+        assert first == second
+        assert b"CreationDate" not in first
+        assert b"Software" not in first
+
+
+def test_paper_values_are_drawn_beside_ours() -> None:
+    axes = judges().axes[0]
+    hollow = [line for line in axes.lines if line.get_marker() == "D"]
+    assert [line.get_xdata()[0] for line in hollow] == [0.85] * 4
+
+
+def test_the_marker_on_a_curve_stands_at_the_paper_s_false_negative_rate() -> None:
+    axes = curves().axes[1]
+    marks = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [float(line.get_xdata()[0]) for line in marks] == [0.2] * 3
+    assert [float(line.get_ydata()[0]) for line in marks] == pytest.approx(
+        [0.2**p for p in (0.8, 0.6, 0.2)], abs=0.01
+    )
+
+
+def test_a_stopped_trace_is_drawn_to_its_cut_over_its_full_length() -> None:
+    axes = traces().axes[0]
+    widths = [round(bar.get_width()) for bar in axes.patches]
+    assert widths[:4] == [300, 300, 300, 50]
+    assert len(widths) == 2 * 24
+
+
+def test_long_names_of_reasoners_are_broken_into_lines() -> None:
+    paper = [Bar(name, share) for name, share in load_reference().figure2a.items()]
+    assert overlaps(redundancy_bars(paper, paper, Bar("average", 0.8))) == []
+
+
+def test_the_legend_gathers_methods_from_every_panel_and_no_two_look_alike() -> None:
+    x = np.array([0.1, 1.0])
+    frontier = Frontier(x, x, x, x)
+    names = ["cons@64", "DeepPrune", "DeepPrune, survivors", "DeepPrune, net of judge"]
+    points = [Point(name, near(0.5), near(0.5)) for name in names]
+    drawn = cost_accuracy_grid({("a", "x"): (points[:1], frontier), ("b", "x"): (points, frontier)})
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} >= set(names)
+    looks = [(line.get_marker(), line.get_markerfacecolor()) for line in drawn.axes[1].lines
+             if line.get_marker() in "sDo^v"]  # fmt: skip
+    assert len(set(looks)) == len(names)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+
+from deepprune_core.reporting.report import (
+    NOT_MADE,
+    OTHER,
+    SECTIONS,
+    ReportError,
+    main,
+    read_table,
+    section_of,
+    write_report,
+)
+from deepprune_core.reporting.tables import Table, write_atomically, write_table
+
+PNG = b"\x89PNG\r\n\x1a\n made up \xfb\xff"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("table1", "table2_paper", "redundancy", "surprise"):
+        write_table(Table(name, f"About {name}", ("a", "b"), (("<x>", 0.5),), ("N: 4.",)), tmp_path)
+    for name in ("figure2a", "hero", "table1_figure"):
+        write_atomically(tmp_path / f"{name}.png", PNG)
+    write_atomically(tmp_path / "notes" / "01.md", "One.\nTwo.\n\nThree & <four>.\n")
+    write_atomically(tmp_path / "notes" / "06.md", "Left out: no judge.\n")
+    return tmp_path
+
+
+def page(folder: Path) -> str:
+    return write_report(folder, "A <title>").read_text(encoding="utf-8")
+
+
+def part(text: str, number: str) -> str:
+    return text.split(f'<section id="s{number}">')[1].split("</section>")[0]
+
+
+def test_nothing_is_fetched_from_outside(folder: Path) -> None:
+    text = page(folder)
+    assert not re.search(r"https?:|//\w|<link|<script|@import|url\(", text)
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert len(sources) == 3
+    for source in sources:
+        assert b64decode(source.removeprefix("data:image/png;base64,"), validate=True) == PNG
+
+
+def test_every_artifact_stands_once_in_its_section(folder: Path) -> None:
+    text = page(folder)
+    where = {"01": ["figure2a", "redundancy"], "04": ["table1", "table1_figure"],
+             "05": ["hero", "table2_paper"], "08": ["surprise"]}  # fmt: skip
+    for number, names in where.items():
+        found = re.findall(r'(?:alt|table id)="([^"]*)"', part(text, number))
+        assert sorted(found) == names
+    assert len(re.findall(r'(?:alt|table id)="', text)) == 7
+
+
+def test_the_contents_lead_to_every_section(folder: Path) -> None:
+    text = page(folder)
+    targets = re.findall(r'href="#(\w+)"', text)
+    assert targets == re.findall(r'<section id="(\w+)"', text)
+    assert targets == [f"s0{i}" for i in range(1, 9)]
+
+
+def test_a_section_without_files_shows_its_note_or_says_so(folder: Path) -> None:
+    text = page(folder)
+    assert "<p>Left out: no judge.</p>" in part(text, "06")
+    assert NOT_MADE not in part(text, "06")
+    assert f"<p>{NOT_MADE}</p>" in part(text, "07")
+
+
+def test_text_is_escaped_and_notes_keep_their_paragraphs(folder: Path) -> None:
+    text = page(folder)
+    assert "<title>A &lt;title&gt;</title>" in text
+    assert "<td>&lt;x&gt;</td>" in text
+    assert "<p>One. Two.</p>\n<p>Three &amp; &lt;four&gt;.</p>" in part(text, "01")
+
+
+def test_a_table_comes_back_with_caption_and_notes(folder: Path) -> None:
+    table = read_table(folder / "table1.csv")
+    assert (table.caption, table.notes) == ("About table1", ("N: 4.",))
+    assert (table.columns, table.rows) == (("a", "b"), (("<x>", "0.500"),))
+
+
+def test_the_same_folder_gives_the_same_bytes(folder: Path) -> None:
+    assert page(folder) == page(folder)
+
+
+def test_names_go_by_whole_words_and_every_artifact_to_its_own_section() -> None:
+    assert section_of("table10")[0] == OTHER
+    assert section_of("table2_figure_small")[0].number == "05"
+    for section in SECTIONS:
+        for place, name in enumerate(section.artifacts):
+            assert section_of(name) == (section, place)
+
+
+def test_faults_are_one_line_with_the_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "table1.csv").write_text("a,b\n1\n")
+    with pytest.raises(ReportError, match=r"table1.csv: expected 2 cells in row 0, got 1"):
+        write_report(folder, "t")
+    assert main([str(folder / "absent")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_takes_the_folder_either_way(folder: Path) -> None:
+    assert main([str(folder)]) == 0
+    assert main(["--figures", str(folder), "--profile", "profiles/mini.yaml"]) == 0
+    assert "DeepPrune, replicated: mini" in (folder / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main([])
