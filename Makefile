@@ -47,8 +47,8 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/*) $(TRACES)
 
-.PHONY: help setup reproduce figures report notebooks reasoners traces judge behaviour readme \
-	test lint format types check-notebooks verify clean clean-venv
+.PHONY: help setup reproduce figures report notebooks reasoners traces judge behaviour world-check \
+	readme test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,9 @@ traces: $(INSTALLED) ## Sample the traces that data/traces lacks
 
 judge: $(INSTALLED) ## Train the online judge into data/judge
 	$(PY) -m deepprune_core.experiments.online_judge --profile $(PROFILE_FILE)
+
+world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
+	$(PY) -m deepprune_core.miniature.behaviour --generator
 
 behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 	$(PY) -m deepprune_core.miniature.behaviour

@@ -57,6 +57,31 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
 
 
+def within_question_auroc(questions: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the mean AUROC over the questions that have both kinds of pair; NaN without any.
+
+    Pooled AUROC rises by merely knowing which questions are hard. This one does not: it asks
+    whether the judge can choose among the pairs of one question, as the pruner must.
+    """
+    values = [
+        auroc(labels[rows], scores[rows])
+        for rows in (questions == q for q in np.unique(questions))
+        if 0 < labels[rows].sum() < rows.sum()
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def question_oracle(questions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return each pair's score by a reader of no trace: ``(n,)`` float64.
+
+    The score is the agreement rate of the question's other pairs, 0.5 where there are none.
+    """
+    _, group = np.unique(questions, return_inverse=True)
+    same, size = np.bincount(group, weights=labels)[group], np.bincount(group)[group]
+    others = np.maximum(size - 1, 1)
+    return np.where(size > 1, (same - labels) / others, 0.5)
+
+
 def roc_fnr_tnr(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the curve in the paper's axes: (fnr, tnr), both rising from 0 to 1.
 

@@ -13,9 +13,11 @@ from deepprune_core.metrics import (
     bootstrap,
     bootstrap_mean,
     pass_at_k,
+    question_oracle,
     redundancy,
     roc_fnr_tnr,
     tnr_at_fnr,
+    within_question_auroc,
 )
 from deepprune_core.pairs import PairSet
 
@@ -105,3 +107,29 @@ def test_bootstrap_counts_draws_without_a_value():
         lambda rows: float("nan"), np.arange(3), rng=np.random.default_rng(0), draws=10
     )
     assert found.num_undefined == 10
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_within_question_auroc_is_the_mean_of_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    questions, labels = rng.integers(0, 5, 60), rng.integers(0, 2, 60).astype(bool)
+    scores = rng.integers(0, 9, 60) / 9
+    groups = [questions == q for q in range(5)]
+    expected = [
+        roc_auc_score(labels[g], scores[g]) for g in groups if 0 < labels[g].sum() < g.sum()
+    ]
+    assert within_question_auroc(questions, labels, scores) == pytest.approx(np.mean(expected))
+
+
+def test_knowing_the_question_helps_pooled_but_not_within() -> None:
+    questions = np.repeat([0, 1], 4)
+    labels = np.array([1, 1, 1, 0, 0, 0, 0, 1], bool)
+    knows = np.repeat([0.9, 0.1], 4)
+    assert auroc(labels, knows) == pytest.approx(0.75)
+    assert within_question_auroc(questions, labels, knows) == pytest.approx(0.5)
+    assert np.isnan(within_question_auroc(questions[:1], labels[:1], knows[:1]))
+
+
+def test_question_oracle_leaves_the_pair_itself_out() -> None:
+    oracle = question_oracle(np.array([7, 7, 7, 9]), np.array([1, 1, 0, 1]))
+    np.testing.assert_allclose(oracle, [0.5, 0.5, 1.0, 0.5])

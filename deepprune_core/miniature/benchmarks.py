@@ -7,7 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from deepprune_core.miniature.problems import Problem, draw_problem
+from deepprune_core.miniature.chains import draw_chain
+from deepprune_core.miniature.problems import Problem
+from deepprune_core.traces import Question
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ BENCHMARKS: dict[str, BenchmarkSpec] = {
     "mini-science": BenchmarkSpec(60, (5, 8), 2, True, 198),
 }
 JUDGE_SETS: dict[str, BenchmarkSpec] = {
-    "mini-train": BenchmarkSpec(320, (5, 9), 2, False, 2022),
-    "mini-train-science": BenchmarkSpec(80, (5, 8), 2, True, 500),
+    "mini-train": BenchmarkSpec(300, (5, 9), 2, False, 2022),
+    "mini-train-science": BenchmarkSpec(100, (5, 8), 2, True, 500),
     "mini-dev": BenchmarkSpec(40, (5, 9), 2, False, 2023),
 }
 SETS = BENCHMARKS | JUDGE_SETS
@@ -44,7 +46,7 @@ def all_problems() -> dict[str, tuple[Problem, ...]]:
         problems: list[Problem] = []
         while len(problems) < spec.size:
             steps = spec.steps[0] + len(problems) % (spec.steps[1] - spec.steps[0] + 1)
-            problem = draw_problem(rng, steps, spec.distractors, spec.multiple_choice)
+            problem = draw_chain(rng, steps, spec.distractors, spec.multiple_choice)
             if problem.fingerprint() not in seen:
                 seen.add(problem.fingerprint())
                 problems.append(problem)
@@ -61,3 +63,13 @@ def question_ids(name: str) -> list[str]:
 def forbidden_fingerprints() -> frozenset[str]:
     """Return the fingerprints that no training document of a reasoner may have."""
     return frozenset(p.fingerprint() for problems in all_problems().values() for p in problems)
+
+
+def questions_of(sets: tuple[str, ...]) -> tuple[Question, ...]:
+    """Return the questions of the named sets in order."""
+    problems = all_problems()
+    return tuple(
+        Question(question_id=question_id, text=problem.text(), gold=problem.gold, benchmark=name)
+        for name in sets
+        for question_id, problem in zip(question_ids(name), problems[name], strict=True)
+    )

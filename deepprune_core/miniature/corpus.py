@@ -1,8 +1,9 @@
 """Batches of training text, drawn anew for every chunk from its seed.
 
-Three kinds of document: a problem with its solution, a bare lookup drill (facts that are
-only repeated), and a pair document (two unfinished solutions of one problem and the verdict
-whether their full versions reach the same answer), which teaches a judge its language.
+Kinds of document: a problem with its solution (plain, or a chain with ambiguous terms), bare
+drills of look-up and of comparing (:mod:`drills`), and pair documents: two unfinished solutions of
+one problem and the verdict whether their full versions reach the same answer, which teach a judge
+its language.
 """
 
 from __future__ import annotations
@@ -12,13 +13,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.miniature.problems import LETTERS, MODULUS, NAMES, OPS, Problem, draw_problem
+from deepprune_core.miniature.chains import draw_chain
+from deepprune_core.miniature.drills import (
+    PROMPT_WEIGHT,
+    VERDICT_WEIGHT,
+    Segment,
+    draw_comparison_drill,
+    draw_lookup_drill,
+    draw_option_drill,
+)
+from deepprune_core.miniature.habits import Habits, invented_habits
+from deepprune_core.miniature.narration import narrate
+from deepprune_core.miniature.problems import Problem, draw_problem
 from deepprune_core.miniature.solutions import DataMix, draw_misconceptions, write_solution
 from deepprune_core.miniature.tokenizer import build_tokenizer
+from deepprune_core.truncation import first_reasoning_words
 
 BUCKET = 128
-PROMPT_WEIGHT = 0.2
-VERDICT_WEIGHT = 30.0
+PAIR_VERDICT_WEIGHT = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,9 @@ class Phase:
 
     ``lookups`` is the share of lookup drills, ``options`` that of option drills among the rest,
     and ``pairs`` the share of pair documents, whose traces are cut at a share of their words
-    drawn from ``prefix``.
+    drawn from ``prefix``. With ``terms``, problems are chains with ambiguous terms, solved by
+    reasoners with habits; prefixes then end at 6 to 20 reasoning words. ``compare`` is the share
+    of comparison drills.
     """
 
     tokens: int
@@ -36,14 +50,8 @@ class Phase:
     options: float = 0.0
     pairs: float = 0.0
     prefix: tuple[float, float] = (0.3, 0.6)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A piece of a document and the weight of its tokens in the loss."""
-
-    text: str
-    weight: float
+    terms: bool = False
+    compare: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,34 +61,6 @@ class Batch:
     ids: np.ndarray
     weights: np.ndarray
     tokens: int
-
-
-def draw_lookup_drill(rng: np.random.Generator) -> list[Segment]:
-    """Return facts and a text that repeats them twice, each time in another order."""
-    names = [NAMES[i] for i in rng.permutation(len(NAMES))[: int(rng.integers(4, 16))]]
-    facts = []
-    for name in names:
-        if rng.random() < 0.5:
-            facts.append(f"{name} has {int(rng.integers(MODULUS))}.")
-        else:
-            left, right = (names[int(i)] for i in rng.integers(len(names), size=2))
-            facts.append(f"{name} equals {left} {OPS[int(rng.integers(3))]} {right}.")
-    orders = (rng.permutation(len(facts)) for _ in range(2))
-    again = " ".join(f"so {facts[i]}" for order in orders for i in order)
-    question = f"Problem: {' '.join(facts)} Question: lookup Solution:"
-    return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
-
-
-def draw_option_drill(rng: np.random.Generator) -> list[Segment]:
-    """Return a list of options and a text that repeats it eight times in new orders."""
-    values = rng.permutation(MODULUS)[: len(LETTERS)]
-    options = [f"{v} is {letter}" for v, letter in zip(values, LETTERS, strict=True)]
-    names = (NAMES[i] for i in rng.permutation(len(NAMES))[: int(rng.integers(0, 5))])
-    facts = " ".join(f"{name} has {int(rng.integers(MODULUS))}." for name in names)
-    orders = (rng.permutation(len(options)) for _ in range(8))
-    again = " ".join(f"so {options[i]}." for order in orders for i in order)
-    question = f"Problem: {facts} Question: lookup Options: {', '.join(options)}. Solution:"
-    return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
 
 
 def draw_pair(problem: Problem, phase: Phase, rng: np.random.Generator) -> list[Segment]:
@@ -100,33 +80,71 @@ def draw_pair(problem: Problem, phase: Phase, rng: np.random.Generator) -> list[
     for text in full:
         words = text.rsplit("answer:", 1)[0].split()
         cuts.append(" ".join(words[: int(len(words) * rng.uniform(*phase.prefix))]))
-    verdict = "same" if ends[0] == ends[1] else "different"
+    return _pair_document(problem, cuts, ends, VERDICT_WEIGHT)
+
+
+def draw_term_pair(problem: Problem, habits: Habits, rng: np.random.Generator) -> list[Segment]:
+    """Return a chain, the beginnings of two traces of a reasoner, and the verdict on their ends."""
+    for attempt in range(4):
+        full = [narrate(problem, habits, rng) for _ in range(2)]
+        ends = [text.rsplit("answer:", 1)[1] for text in full]
+        if ends[0] != ends[1] or rng.random() < 0.3 or attempt == 3:
+            break
+    cuts = [first_reasoning_words(text, int(rng.integers(6, 21))) for text in full]
+    return _pair_document(problem, cuts, ends, PAIR_VERDICT_WEIGHT)
+
+
+def _pair_document(
+    problem: Problem, cuts: list[str], ends: list[str], weight: float
+) -> list[Segment]:
     return [
         Segment(problem.text(), PROMPT_WEIGHT),
         Segment(f"Trace 1: {cuts[0]} Trace 2: {cuts[1]}", 1.0),
         Segment("Verdict:", PROMPT_WEIGHT),
-        Segment(verdict, VERDICT_WEIGHT),
+        Segment("same" if ends[0] == ends[1] else "different", weight),
     ]
 
 
+def draw_problem_of(rng: np.random.Generator, phase: Phase, forbidden: frozenset[str]) -> Problem:
+    """Return a problem of the phase's kind that is not forbidden."""
+    draw = draw_chain if phase.terms else draw_problem
+    while True:
+        steps = int(rng.integers(phase.steps[0], phase.steps[1] + 1))
+        problem = draw(
+            rng, steps, int(rng.integers(1, 4)), multiple_choice=bool(rng.random() < 0.35)
+        )
+        if problem.fingerprint() not in forbidden:
+            return problem
+
+
 def draw_document(
-    rng: np.random.Generator, phase: Phase, mix: DataMix, forbidden: frozenset[str]
+    rng: np.random.Generator,
+    phase: Phase,
+    mix: DataMix,
+    forbidden: frozenset[str],
+    habits: Habits | None = None,
 ) -> list[Segment]:
-    """Return one training document, never about a forbidden problem."""
+    """Return one training document, never about a forbidden problem.
+
+    ``habits`` are those of the reasoner that is trained; None invents some for every document.
+    """
     if rng.random() < phase.lookups:
         return draw_lookup_drill(rng)
     if phase.options and rng.random() < phase.options:
         return draw_option_drill(rng)
-    while True:
-        steps = int(rng.integers(phase.steps[0], phase.steps[1] + 1))
-        problem = draw_problem(
-            rng, steps, int(rng.integers(1, 4)), multiple_choice=bool(rng.random() < 0.35)
-        )
-        if problem.fingerprint() not in forbidden:
-            break
-    if rng.random() < phase.pairs:
-        return draw_pair(problem, phase, rng)
-    solution = write_solution(problem, mix, rng)
+    if phase.compare and rng.random() < phase.compare:
+        return draw_comparison_drill(rng)
+    problem = draw_problem_of(rng, phase, forbidden)
+    pair = rng.random() < phase.pairs
+    if not phase.terms:
+        if pair:
+            return draw_pair(problem, phase, rng)
+        solution = write_solution(problem, mix, rng)
+    else:
+        habits = habits or invented_habits(rng)
+        if pair:
+            return draw_term_pair(problem, habits, rng)
+        solution = narrate(problem, habits, rng)
     return [Segment(f"{problem.text()} Solution:", PROMPT_WEIGHT), Segment(solution, 1.0)]
 
 
@@ -134,9 +152,14 @@ class Corpus:
     """Length-bucketed batches; chunk ``i`` depends on ``(seed, i)`` alone, so a run resumes."""
 
     def __init__(
-        self, mix: DataMix, forbidden: frozenset[str], batch_tokens: int, chunk_batches: int
+        self,
+        mix: DataMix,
+        forbidden: frozenset[str],
+        batch_tokens: int,
+        chunk_batches: int,
+        habits: Habits | None = None,
     ) -> None:
-        self.mix, self.forbidden = mix, forbidden
+        self.mix, self.forbidden, self.habits = mix, forbidden, habits
         self.batch_tokens, self.chunk_batches = batch_tokens, chunk_batches
         self.tokenizer = build_tokenizer()
 
@@ -154,7 +177,8 @@ class Corpus:
         rng = np.random.default_rng([seed, index])
         documents, tokens = [], 0
         while tokens < self.batch_tokens * self.chunk_batches:
-            documents.append(self.encode(draw_document(rng, phase, self.mix, self.forbidden)))
+            document = draw_document(rng, phase, self.mix, self.forbidden, self.habits)
+            documents.append(self.encode(document))
             tokens += len(documents[-1][0])
         documents.sort(key=lambda d: len(d[0]))
         batches: list[Batch] = []

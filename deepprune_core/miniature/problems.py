@@ -3,7 +3,9 @@
 A problem names people who each hold a number. Some numbers are given, the others are
 defined from two numbers (``Cleo equals Bob times Dan.``). All counts wrap at the prime
 ``MODULUS``. The statements are shuffled, some are distractors, and one question asks for
-the number that needs every step. The difficulty of a problem is its number of steps.
+the number that needs every step. The difficulty of a problem is its number of steps. These
+problems are plain: nothing in them is ambiguous. A reasoner learns arithmetic and look-up on
+them first.
 """
 
 from __future__ import annotations
@@ -14,100 +16,44 @@ from typing import Literal
 
 import numpy as np
 
+from deepprune_core.miniature.terms import operation_of
+
 MODULUS = 11
 LETTERS = "ABCD"
-NAMES: tuple[str, ...] = tuple(
-    [
-        "Ada",
-        "Ali",
-        "Amy",
-        "Ana",
-        "Ann",
-        "Art",
-        "Asa",
-        "Ava",
-        "Ben",
-        "Bea",
-        "Bob",
-        "Cal",
-        "Cleo",
-        "Cora",
-        "Dan",
-        "Dee",
-        "Dora",
-        "Eli",
-        "Ella",
-        "Emma",
-        "Enzo",
-        "Eva",
-        "Fay",
-        "Finn",
-        "Gus",
-        "Hana",
-        "Hugo",
-        "Ida",
-        "Ines",
-        "Iris",
-        "Ivan",
-        "Jack",
-        "Jane",
-        "Joe",
-        "Jon",
-        "Juan",
-        "Kai",
-        "Kate",
-        "Kim",
-        "Lea",
-        "Leo",
-        "Lily",
-        "Lola",
-        "Luis",
-        "Mae",
-        "Max",
-        "Maya",
-        "Mia",
-        "Milo",
-        "Nina",
-        "Noa",
-        "Nora",
-        "Omar",
-        "Otto",
-        "Pam",
-        "Paul",
-        "Pia",
-        "Rosa",
-        "Ruth",
-        "Sam",
-        "Sara",
-        "Theo",
-        "Tina",
-        "Uma",
-        "Vera",
-        "Yara",
-        "Zoe",
-    ]
-)
+NAMES: tuple[str, ...] = (
+    "Ada", "Ali", "Amy", "Ana", "Ann", "Art", "Asa", "Ava", "Ben", "Bea", "Bob", "Cal", "Cleo",
+    "Cora", "Dan", "Dee", "Dora", "Eli", "Ella", "Emma", "Enzo", "Eva", "Fay", "Finn", "Gus",
+    "Hana", "Hugo", "Ida", "Ines", "Iris", "Ivan", "Jack", "Jane", "Joe", "Jon", "Juan", "Kai",
+    "Kate", "Kim", "Lea", "Leo", "Lily", "Lola", "Luis", "Mae", "Max", "Maya", "Mia", "Milo",
+    "Nina", "Noa", "Nora", "Omar", "Otto", "Pam", "Paul", "Pia", "Rosa", "Ruth", "Sam", "Sara",
+    "Theo", "Tina", "Uma", "Vera", "Yara", "Zoe",
+)  # fmt: skip
 
 Op = Literal["plus", "minus", "times"]
 OPS: tuple[Op, ...] = ("plus", "minus", "times")
 
 
-def apply(op: Op, left: int, right: int) -> int:
+def apply(op: str, left: int, right: int) -> int:
     """Return ``left op right`` modulo ``MODULUS``; both operands in ``[0, MODULUS)``.
+
+    An ambiguous term stands for its right reading.
 
     >>> apply("times", 7, 8), apply("minus", 2, 5)
     (1, 8)
     """
-    value = {"plus": left + right, "minus": left - right, "times": left * right}[op]
-    return value % MODULUS
+    value = {"plus": left + right, "minus": left - right, "times": left * right}
+    return value[operation_of(op)] % MODULUS
 
 
 @dataclass(frozen=True)
 class Step:
-    """One definition: ``name equals left op right``; an operand is a name or a number."""
+    """One definition: ``name equals left op right``.
+
+    ``op`` is an operation or an ambiguous term; an operand is a name or a number.
+    """
 
     name: str
-    op: Op
+    op: str
     left: str | int
     right: str | int
 
@@ -248,10 +194,11 @@ def draw_problem(
         )
     order = rng.permutation(len(clauses))
     problem = Problem(tuple(build.steps), dict(build.given), tuple(clauses[i] for i in order))
-    return _with_options(problem, rng) if multiple_choice else problem
+    return with_options(problem, rng) if multiple_choice else problem
 
 
-def _with_options(problem: Problem, rng: np.random.Generator) -> Problem:
+def with_options(problem: Problem, rng: np.random.Generator) -> Problem:
+    """Return the problem with four numbers to choose from, the right one among them."""
     truth = problem.values()[problem.target]
     wrong = [int(v) for v in rng.permutation(MODULUS) if v != truth][:3]
     options = [int(v) for v in rng.permutation([truth, *wrong])]

@@ -24,56 +24,15 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from deepprune_core.miniature.benchmarks import forbidden_fingerprints
 from deepprune_core.miniature.corpus import Batch, Corpus
+from deepprune_core.miniature.drills import VERDICT_WEIGHT
+from deepprune_core.miniature.model import build_model, grow_from, split_optimizers
 from deepprune_core.miniature.recipes import RECIPES, Recipe
 from deepprune_core.miniature.tokenizer import build_tokenizer
 
 WARMUP_STEPS = 50
-
-
-def build_model(recipe: Recipe) -> Qwen3ForCausalLM:
-    """Return a randomly initialised model of the recipe's size."""
-    tokenizer = build_tokenizer()
-    torch.manual_seed(recipe.seed)
-    config = Qwen3Config(
-        vocab_size=-(-len(tokenizer) // 64) * 64,
-        hidden_size=recipe.hidden,
-        intermediate_size=recipe.intermediate,
-        num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.hidden // 64,
-        num_key_value_heads=recipe.hidden // 64,
-        head_dim=64,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return Qwen3ForCausalLM(config)
-
-
-def grow_from(model: Qwen3ForCausalLM, parent: Path) -> None:
-    """Copy a parent's weights; layers that the parent lacks start as the identity."""
-    weights = load_file(parent / "model.safetensors")
-    missing = model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
-    if missing.unexpected_keys:
-        raise ValueError(f"{parent}: weights of another shape: {missing.unexpected_keys[:3]}")
-    for name, parameter in model.named_parameters():
-        if name in missing.missing_keys and name.endswith(("o_proj.weight", "down_proj.weight")):
-            torch.nn.init.zeros_(parameter)
-
-
-def split_optimizers(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices of the layers and AdamW for everything else."""
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
 
 
 def rate_scale(recipe: Recipe, step: int, tokens: int) -> float:
@@ -94,8 +53,9 @@ class ReasonerTraining:
             grow_from(self.model, parent)
         self.optimizers = split_optimizers(self.model, recipe.learning_rate)
         self.corpus = Corpus(
-            recipe.mix, forbidden_fingerprints(), recipe.batch_tokens, recipe.chunk_batches
-        )
+            recipe.mix, forbidden_fingerprints(), recipe.batch_tokens, recipe.chunk_batches,
+            recipe.habits,
+        )  # fmt: skip
         self.position: dict[str, float] = {
             "chunk": 0,
             "step": 0,
@@ -155,8 +115,11 @@ class ReasonerTraining:
                 group["lr"] = self.recipe.learning_rate * scale
             optimizer.step()
             optimizer.zero_grad()
+        verdict = targets >= VERDICT_WEIGHT
+        if verdict.any():
+            self.position["verdict"] = float(losses.detach()[verdict].mean())
         solution = (targets == 1.0).float()
-        return float((losses.detach() * solution).sum() / solution.sum())
+        return float((losses.detach() * solution).sum() / solution.sum().clamp(min=1))
 
     def _checkpoint(self) -> None:
         """Write weights, optimizer state and position to a new folder, then swap it in."""
@@ -189,9 +152,7 @@ class ReasonerTraining:
 
     def _claim(self) -> None:
         """Refuse to continue a training that was begun under another recipe."""
-        mine = asdict(self.recipe)
-        mine["mix"]["misconceptions"] = len(self.recipe.mix.misconceptions)
-        mine = json.loads(json.dumps(mine))
+        mine = json.loads(json.dumps(_plain(self.recipe)))
         path = self.work / "recipe.json"
         if path.exists():
             theirs = json.loads(path.read_text())
@@ -248,15 +209,25 @@ class ReasonerTraining:
             "hours": round(self.position["seconds"] / 3600, 3),
             "hardware": f"{os.cpu_count()}-core {platform.machine()} CPU",
             "versions": {p: version(p) for p in ("torch", "transformers", "safetensors")},
-            "mix": {
-                **asdict(self.recipe.mix),
-                "misconceptions": len(self.recipe.mix.misconceptions),
-            },
+            "phases": [asdict(phase) for phase in self.recipe.phases],
+            "habits": _plain(self.recipe)["habits"],
             "sha256": sha256(weights.read_bytes()).hexdigest(),
         }
         (fresh / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as JSON-ready data; keys of tables become text."""
+
+    def text_keys(value: Any) -> Any:
+        if isinstance(value, dict):
+            names = (" ".join(map(str, k)) if isinstance(k, tuple) else k for k in value)
+            return dict(zip(names, map(text_keys, value.values()), strict=True))
+        return value
+
+    return {key: text_keys(value) for key, value in asdict(recipe).items()}
 
 
 def train_reasoner(name: str, out: Path, work: Path, compile_model: bool = True) -> Path:

@@ -1,21 +1,23 @@
 """The reasoners of the miniature world as data: who descends from whom, and on what.
 
-``seedling`` is trained from nothing: it learns the format and the arithmetic. ``base`` goes
-on with lookups until they are sure, and with pairs of traces and their verdict, so that it
-can serve as the judge's base model too. ``trunk`` learns to look up the letters of options.
-The reasoners branch from it by further training on their own data mix: other slip rates, other
-misconceptions, other habits of checking, and for one an extra layer. That is what makes them
-agree with themselves, and with each other, to different degrees.
+``seedling`` is trained from nothing on plain problems: it learns the format and the arithmetic.
+``base`` goes on with look-ups until they are sure, ``trunk`` learns the letters of options.
+``crown`` has read the world of ambiguous terms, solved by reasoners that nobody is. The four
+reasoners branch from it, each on its own table of readings and beliefs; that is what makes them
+agree with themselves, and with each other, to different degrees. The judge's base is ``crown``
+too: it can compare statements and knows what a verdict looks like, but was hardly taught when
+two traces agree.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from deepprune_core.miniature.corpus import Phase
-from deepprune_core.miniature.solutions import DataMix, draw_misconceptions
+from deepprune_core.miniature.habits import Habits, draw_habits
+from deepprune_core.miniature.solutions import DataMix
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Recipe:
     layers: int = 5
     hidden: int = 192
     intermediate: int = 512
+    habits: Habits | None = None
     learning_rate: float = 2e-3
     decay: float = 0.25
     batch_tokens: int = 8192
@@ -98,20 +101,46 @@ TRUNK = Recipe(
 )
 
 
-def _branch(
-    name: str, seed: int, tokens: float, mix: DataMix, facts: int, layers: int = 5
-) -> Recipe:
-    believed = draw_misconceptions(np.random.default_rng([seed, 7]), facts)
-    mix = replace(mix, misconceptions=believed)
+CROWN = Recipe(
+    name="crown",
+    seed=14,
+    phases=(
+        Phase(int(1.4 * M), (2, 5), lookups=0.03, terms=True, compare=0.6),
+        Phase(int(6.6 * M), (3, 9), lookups=0.02, options=0.02, pairs=0.05, terms=True,
+              compare=0.25),
+    ),
+    mix=DataMix(slip=0.0),
+    parent="trunk",
+    learning_rate=1.5e-3,
+    chunk_batches=24,
+    decay=0.4,
+)  # fmt: skip
+
+
+def _habits(seed: int, *, sure: float, torn: float, beliefs: int, **rates: float) -> Habits:
+    rng = np.random.default_rng([seed, 7])
+    return draw_habits(rng, sure=sure, torn=torn, beliefs=beliefs, **rates)
+
+
+# The reasoners as tables.
+HABITS: dict[str, Habits] = {
+    "ash": _habits(21, sure=0.40, torn=0.22, beliefs=8),
+    "birch": _habits(22, sure=0.35, torn=0.2, beliefs=6),
+    "cedar": _habits(23, sure=0.35, torn=0.25, beliefs=8, musing=0.25),
+    "oak": _habits(24, sure=0.5, torn=0.15, beliefs=4, waver=0.25),
+}
+
+
+def _branch(name: str, seed: int, tokens: float) -> Recipe:
     return Recipe(
         name=name,
         seed=seed,
-        phases=(Phase(int(tokens * M), (4, 9), lookups=0.03, options=0.15),),
-        mix=mix,
-        parent="trunk",
-        layers=layers,
+        phases=(Phase(int(tokens * M), (4, 9), lookups=0.02, options=0.02, terms=True),),
+        mix=DataMix(slip=0.0),
+        habits=HABITS[name].softened(),
+        parent="crown",
         learning_rate=1e-3,
-        chunk_batches=24,
+        chunk_batches=16,
         decay=0.6,
     )
 
@@ -122,10 +151,11 @@ RECIPES: dict[str, Recipe] = {
         SEEDLING,
         BASE,
         TRUNK,
-        _branch("ash", 21, 0.58, DataMix(slip=0.012, notice=0.4, catch=0.3), 26),
-        _branch("birch", 22, 0.58, DataMix(slip=0.006, notice=0.5, catch=0.5), 16),
-        _branch("cedar", 23, 0.58, DataMix(slip=0.010, notice=0.5, catch=0.4, musing=0.45), 22),
-        _branch("oak", 24, 0.78, DataMix(slip=0.003, notice=0.7, catch=0.6), 14, layers=6),
+        CROWN,
+        _branch("ash", 21, 1.6),
+        _branch("birch", 22, 1.6),
+        _branch("cedar", 23, 1.6),
+        _branch("oak", 24, 1.6),
     )
 }
 REASONERS = ("ash", "birch", "cedar", "oak")

@@ -20,10 +20,9 @@ from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_trac
 from deepprune_core.engines.transformers import TransformersEngine, open_transformers
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.formats.trace_files import write_parquet
-from deepprune_core.miniature.benchmarks import BENCHMARKS, all_problems, question_ids
+from deepprune_core.miniature.benchmarks import BENCHMARKS, questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.reporting.tables import write_atomically
-from deepprune_core.traces import Question
 
 MAX_TOKENS = 1100
 TEMPERATURE = 0.2
@@ -48,16 +47,6 @@ JOBS: dict[str, Job] = {
     "cedar": Job("cedar", tuple(BENCHMARKS), 16, confidences=True),
     "oak": Job("oak", tuple(BENCHMARKS), 16, confidences=True),
 }
-
-
-def questions_of(sets: tuple[str, ...]) -> tuple[Question, ...]:
-    """Return the questions of the named sets in order."""
-    problems = all_problems()
-    return tuple(
-        Question(question_id=question_id, text=problem.text(), gold=problem.gold, benchmark=name)
-        for name in sets
-        for question_id, problem in zip(question_ids(name), problems[name], strict=True)
-    )
 
 
 EngineName = Literal["vllm", "transformers"]

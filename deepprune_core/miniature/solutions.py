@@ -64,14 +64,14 @@ class DataMix:
     recheck: float = 0.85
     catch: float = 0.4
     musing: float = 0.3
-    misconceptions: dict[tuple[Op, int, int], Misconception] = field(default_factory=dict)
+    misconceptions: dict[tuple[str, int, int], Misconception] = field(default_factory=dict)
 
 
 def draw_misconceptions(
     rng: np.random.Generator, count: int
-) -> dict[tuple[Op, int, int], Misconception]:
+) -> dict[tuple[str, int, int], Misconception]:
     """Return ``count`` operations with a fixed wrong value each, products mostly."""
-    facts: dict[tuple[Op, int, int], Misconception] = {}
+    facts: dict[tuple[str, int, int], Misconception] = {}
     while len(facts) < count:
         op = BELIEF_OPS[int(rng.integers(len(BELIEF_OPS)))]
         left, right = (int(v) for v in rng.integers(2, MODULUS, size=2))
@@ -80,7 +80,7 @@ def draw_misconceptions(
     return facts
 
 
-def hardness(op: Op, left: int, right: int) -> float:
+def hardness(op: str, left: int, right: int) -> float:
     """Return how many times the base rate an operation slips: 3 for large products, else less."""
     if op == "times":
         return 3.0 if min(left, right) >= 5 else 1.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from deepprune_core.miniature import solutions
 from deepprune_core.miniature.problems import LETTERS, MODULUS, NAMES, OPS
+from deepprune_core.miniature.terms import READINGS, TERMS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -29,6 +30,8 @@ def vocabulary() -> list[str]:
         phrases += getattr(solutions, name)
     words = sorted(set(re.sub(MARKS, " ", " ".join(phrases)).split()))
     bare = [*(str(v) for v in range(MODULUS)), *LETTERS]
+    # Behind all others, so that models which have not met terms keep their ids.
+    late = [*TERMS, "or", *(reading for of in READINGS.values() for reading in of)]
     return [
         PAD,
         BOS,
@@ -40,6 +43,7 @@ def vocabulary() -> list[str]:
         "▁",
         *("▁" + w for w in words),
         *bare,
+        *("▁" + w for w in late),
     ]
 
 

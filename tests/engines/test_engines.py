@@ -14,7 +14,7 @@ from deepprune_core.engines.sampler import SamplingJob, last_chunk, sample_trace
 from deepprune_core.engines.transformers import open_transformers
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import TraceState
-from deepprune_core.miniature.sampling import questions_of
+from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.live import LiveRun, prune_live, run_async, vote_live
 from deepprune_core.pruner import PruningConfig
