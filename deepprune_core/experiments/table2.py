@@ -206,6 +206,17 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
     ]
     models = [online.traces.model for online in results]
+    gained = span([f"{100 * d.value:+.1f}" for d in beats])
+    run.headline(
+        "05",
+        ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}",
+         span([percent(s) for s, _ in saved])),
+        ("Tokens saved, the judge's own counted (%)", NOTHING,
+         span([percent(s) for _, s in saved])),
+        ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}",
+         span([f"{100 * x:+.1f}" for x in lost])),
+        ("Accuracy against a vote of equal tokens (points)", NOTHING, gained),
+    )  # fmt: skip
     return run.note(
         "05",
         f"Traces are cut at {run.cuts.words} reasoning words (paper: 25).",

@@ -62,6 +62,11 @@ def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
     """Return what agrees with the paper's Figure 2b and 2c and what does not."""
     reference = load_reference().figure2bc
     sentences = []
+    run.headline(
+        "02",
+        *((f"{result.name}, AUROC", f"{reference[key].auroc:.2f}", number(result.auroc))  # type: ignore[index]
+          for key, result in judged),
+    )  # fmt: skip
     for key, result in judged:
         paper = reference[key].auroc  # type: ignore[index]
         weak = "hardly better than chance" if result.auroc.low <= 0.55 else "better than chance"

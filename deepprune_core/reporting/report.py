@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from base64 import b64encode
 from collections.abc import Sequence
@@ -69,6 +70,14 @@ class ReportTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class First:
+    """The first screen: what was run, and the findings that a reader wants beside the paper's."""
+
+    about: str
+    findings: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -151,14 +160,34 @@ def fill(folder: Path, section: Section) -> Filled:
         paths = [p for p in folder.glob(f"*.{suffix}") if section_of(p.stem)[0] == section]
         return sorted(paths, key=lambda p: (section_of(p.stem)[1], p.stem))
 
-    pictures = tuple(
-        Picture(path.stem, b64encode(path.read_bytes()).decode("ascii")) for path in mine("png")
-    )
+    pictures = tuple(map(picture, mine("png")))
     tables = tuple(map(read_table, mine("csv")))
     paragraphs = _note(folder, section.number)
     if not (pictures or tables or paragraphs):
         paragraphs = (NOT_MADE,)
     return Filled(section.number, section.title, paragraphs, pictures, tables)
+
+
+def first_screen(folder: Path) -> First:
+    """Return the first screen from ``headlines/``; empty where there are none.
+
+    Raises:
+        ReportError: a file of headlines cannot be read.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for path in sorted(folder.glob("headlines/*.jsonl")):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            rows += [(what, paper, ours) for what, paper, ours in map(json.loads, lines)]
+        except ValueError as error:
+            raise ReportError(f"{path}: {error}; run its notebook again") from None
+    about = folder / "headlines" / "about.txt"
+    return First(about.read_text(encoding="utf-8").strip() if about.is_file() else "", tuple(rows))
+
+
+def picture(path: Path) -> Picture:
+    """Return a PNG file ready to be put into the page."""
+    return Picture(path.stem, b64encode(path.read_bytes()).decode("ascii"))
 
 
 def write_report(folder: Path, title: str) -> Path:
@@ -177,7 +206,9 @@ def write_report(folder: Path, title: str) -> Path:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    page = environment.get_template("report.html").render(title=title, sections=sections)
+    page = environment.get_template("report.html").render(
+        title=title, first=first_screen(folder), sections=sections
+    )
     return write_atomically(folder / "report.html", page)
 
 

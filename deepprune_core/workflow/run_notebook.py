@@ -10,9 +10,11 @@ import argparse
 import ast
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from deepprune_core.workflow.announce import seconds_file
 from deepprune_core.workflow.notebook_sources import ROOT, make_rule, notebook_code, sources
 
 PARAMETERS = ("profile", "out")
@@ -115,11 +117,13 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
     running = build / f".{notebook.stem}.running.ipynb"
     for stale in (stamp, running, failed):
         stale.unlink(missing_ok=True)
+    started = time.monotonic()
     try:
         papermill.execute_notebook(
             notebook, running, {"profile": profile, "out": out},
             kernel_name="python3", language="python", cwd=root,
             stderr_file=sys.stderr,  # progress bars of long cells, as they move
+            progress_bar=sys.stderr.isatty(),
         )  # fmt: skip
     except Exception as error:
         if getattr(error, "ename", "") != "LeftOut":
@@ -128,6 +132,9 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
             raise _failure(notebook, failed, error) from error
         print(f"{notebook.name}: left out: {getattr(error, 'evalue', '')}")
     os.replace(running, executed)
+    seconds = time.monotonic() - started
+    print(f"{notebook.name}: {seconds:.0f} s", flush=True)
+    _write(seconds_file(build, notebook), f"{seconds:.1f}\n")
     _write(stamp.with_suffix(".d"), make_rule(stamp, sources(notebook_code(source), root)))
     _write(stamp, f"{notebook.name}\n")
     return executed

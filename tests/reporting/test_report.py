@@ -66,6 +66,20 @@ def test_the_contents_lead_to_every_section(folder: Path) -> None:
     assert targets == [f"s0{i}" for i in range(1, 9)]
 
 
+def test_the_first_screen_sets_ours_beside_the_papers(folder: Path) -> None:
+    write_atomically(folder / "headlines" / "04.jsonl", '["AUROC <x>", "0.87", "0.81"]\n')
+    write_atomically(folder / "headlines" / "about.txt", "Profile mini, seed 7.\n")
+    before = page(folder).split("<nav")[0]
+    assert "Profile mini, seed 7." in before
+    assert "<td>AUROC &lt;x&gt;</td><td>0.87</td><td>0.81</td>" in before
+
+
+def test_a_torn_file_of_headlines_is_named(folder: Path) -> None:
+    write_atomically(folder / "headlines" / "04.jsonl", '["AUROC", "0.8')
+    with pytest.raises(ReportError, match=r"04\.jsonl: .*run its notebook again"):
+        page(folder)
+
+
 def test_a_section_without_files_shows_its_note_or_says_so(folder: Path) -> None:
     text = page(folder)
     assert "<p>Left out: no judge.</p>" in part(text, "06")

@@ -1,0 +1,27 @@
+"""What a run says before it starts."""
+
+from pathlib import Path
+
+from deepprune_core.workflow.announce import announcement, seconds_file
+
+RUN = ".venv/bin/python -m deepprune_core.workflow.run_notebook"
+LINES = [f"{RUN} notebooks/0{i}_x.ipynb --profile p\n" for i in (1, 2)]
+
+
+def test_nothing_to_run_is_silence(tmp_path: Path) -> None:
+    assert announcement(["touch build/ci/01.done\n"], tmp_path) == ""
+
+
+def test_a_first_run_says_that_it_knows_no_times(tmp_path: Path) -> None:
+    assert announcement(LINES, tmp_path).startswith("2 notebooks to run; no times")
+
+
+def test_known_times_are_added_and_unknown_ones_counted(tmp_path: Path) -> None:
+    seconds_file(tmp_path, Path("01_x.ipynb")).write_text("150.0\n")
+    assert (
+        announcement(LINES, tmp_path)
+        == "2 notebooks to run; last time 2 min, 1 of them without one"
+    )
+    seconds_file(tmp_path, Path("02_x.ipynb")).write_text("torn")
+    assert "1 of them without one" in announcement(LINES, tmp_path)
+    assert announcement(LINES[:1], tmp_path) == "1 notebook to run; last time 2 min"
