@@ -52,7 +52,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/*) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces judge behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces judges behaviour world-check \
 	readme test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -130,8 +130,8 @@ reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/model
 traces: $(INSTALLED) ## Sample the traces that data/traces lacks
 	$(PY) -m deepprune_core.miniature.sampling
 
-judge: $(INSTALLED) ## Train the online judge into data/judge
-	$(PY) -m deepprune_core.experiments.online_judge --profile $(PROFILE_FILE)
+judges: $(INSTALLED) ## Train the judges that the profile's folder lacks (hours), and score pairs
+	$(PY) -m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE)
 
 world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
 	$(PY) -m deepprune_core.miniature.behaviour --generator

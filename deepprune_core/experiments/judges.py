@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ import numpy as np
 from deepprune_core.experiments.judge_data import JudgeData, judge_data
 from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
-from deepprune_core.metrics import Interval, auroc, bootstrap, tnr_at_fnr
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT
@@ -52,9 +51,14 @@ def table1_specs(run: Run) -> tuple[JudgeSpec, ...]:
     return tuple(JudgeSpec(cut, *pair) for cut in run.cuts.table1() for pair in switches)
 
 
+def online_spec(run: Run) -> JudgeSpec:
+    """Return the judge of Tables 2 and 3: reasoning words, both switches, as in the paper."""
+    return JudgeSpec(run.cuts.online(), True, True)
+
+
 def leaky_spec(run: Run) -> JudgeSpec:
-    """Return the best row's judge, but trained on the questions it is tested on."""
-    return JudgeSpec(run.cuts.table1()[1], True, True, "leaky")
+    """Return the online judge's twin, trained on the questions that judges are tested on."""
+    return JudgeSpec(run.cuts.online(), True, True, "leaky")
 
 
 def sweep_specs(run: Run) -> tuple[JudgeSpec, ...]:
@@ -77,6 +81,25 @@ def judge_prompt(run: Run, tokenizer: object) -> JudgePrompt:
 
     build = plain_prompt if run.profile.judge.prompt == "plain" else chat_prompt
     return build(tokenizer, with_question=run.profile.judge.with_question)
+
+
+def shipped_folder(run: Run, spec: JudgeSpec) -> Path | None:
+    """Return where a judge of the profile's adapters ships; None if the profile ships none."""
+    adapters = run.profile.judge.adapters
+    return None if adapters is None else ROOT / adapters / spec.name
+
+
+def adapter_folder(run: Run, spec: JudgeSpec) -> Path:
+    """Return the folder of a trained judge: the shipped one, else the run's own."""
+    shipped = shipped_folder(run, spec)
+    if shipped is not None and (shipped / "manifest.json").is_file():
+        return shipped
+    return run.work / "judges" / spec.name
+
+
+def is_trained(run: Run, spec: JudgeSpec) -> bool:
+    """Return whether a judge is there to be used."""
+    return (adapter_folder(run, spec) / "manifest.json").is_file()
 
 
 def training_pairs(run: Run, spec: JudgeSpec, limit: int) -> tuple[GradedTraces, PairSet]:
@@ -132,25 +155,28 @@ def train(
         alpha=settings.alpha if spec.focal else None,
         lora_rank=settings.lora_rank,
         lora_alpha=2 * settings.lora_rank,
-        evaluate_every=15,
+        evaluate_every=settings.evaluate_every,
         seed=run.profile.seed,
     )
     return train_judge(
         config, model, tokenizer, prompt=judge_prompt(run, tokenizer), train=labelled(data),
-        validation=labelled(held_out), out=out or run.work / "judges" / spec.name, on_step=on_step,
+        validation=labelled(held_out), out=out or adapter_folder(run, spec), on_step=on_step,
     )  # fmt: skip
 
 
-def open_judge(run: Run, adapter: Path | None, scores: Path) -> CachedJudge:
+def open_judge(
+    run: Run, adapter: Path | None, scores: Path, *, autocast: bool = False
+) -> CachedJudge:
     """Return a judge whose scores are kept in ``scores``; without adapter the zero-shot base.
 
-    The model is loaded at the first pair that the file does not hold.
+    The model is loaded at the first pair that the file does not hold. ``autocast``: score in
+    bf16, which is faster where the processor has it and moves a score by up to 0.02.
     """
     from deepprune_core.judging.loading import load_causal_lm, load_judge, saved_prompt
 
     base, settings = base_model(run), run.profile.judge
     trained = saved_prompt(adapter) if adapter else None
-    what = (trained, settings.max_tokens, settings.symmetric, settings.with_question)
+    what = (trained, settings.max_tokens, settings.symmetric, settings.with_question, autocast)
     folders = [Path(base), *([adapter] if adapter else [])]
     fingerprint = folder_fingerprint(
         [f for f in folders if f.is_dir()], ("" if Path(base).is_dir() else str(base), *what)
@@ -161,6 +187,7 @@ def open_judge(run: Run, adapter: Path | None, scores: Path) -> CachedJudge:
         return load_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
             symmetric=settings.symmetric, batch_tokens=settings.batch_tokens,
+            autocast=autocast,
         )  # fmt: skip
 
     return CachedJudge(load, ScoreCache(fingerprint, scores))
@@ -172,53 +199,3 @@ def test_data(run: Run, truncation: Truncation, tokenizer: object) -> tuple[Judg
         judge_data(unseen.traces, unseen.pairs, truncation, tokenizer)  # type: ignore[arg-type]
         for unseen in run.unseen
     )
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A judge's scores on one reasoner's pairs, with intervals over questions."""
-
-    data: JudgeData
-    scores: np.ndarray
-    auroc: Interval
-    tnr: Interval
-
-    @property
-    def model(self) -> str:
-        return self.data.model
-
-
-def tested(run: Run, data: JudgeData, scores: np.ndarray) -> Tested:
-    """Return AUROC and TNR@FNR=0.2 of scores, with bootstrap intervals over questions."""
-
-    def interval(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
-        return bootstrap(
-            lambda rows: statistic(data.same[rows], scores[rows]),
-            data.groups,
-            rng=run.rng("bootstrap", data.model),
-            draws=run.profile.bootstrap_draws,
-        )
-
-    return Tested(data, scores, interval(auroc), interval(tnr_at_fnr))
-
-
-def average(run: Run, parts: tuple[Tested, ...]) -> tuple[Interval, Interval]:
-    """Return the mean AUROC and TNR over reasoners; all share a question's fate in a draw."""
-
-    def mean_of(name: str) -> Interval:
-        statistic = auroc if name == "auroc" else tnr_at_fnr
-        owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(parts)])
-        same = np.concatenate([p.data.same for p in parts])
-        scores = np.concatenate([p.scores for p in parts])
-        groups = np.concatenate([p.data.groups for p in parts])
-
-        def value(rows: np.ndarray) -> float:
-            mine = [rows[owner[rows] == i] for i in range(len(parts))]
-            return float(np.mean([statistic(same[r], scores[r]) for r in mine]))
-
-        drawn = bootstrap(
-            value, groups, rng=run.rng("bootstrap", "average"), draws=run.profile.bootstrap_draws
-        )
-        return replace(drawn)
-
-    return mean_of("auroc"), mean_of("tnr")

@@ -75,7 +75,7 @@ async def _play(
 ) -> LiveComparison:
     import time
 
-    pruning, cut = run.profile.pruning.config(), run.cuts.table1()[1]
+    pruning, cut = run.profile.pruning.config(), run.cuts.online()
     full, pruned, started = [], [], time.monotonic()
     for one in tqdm(runs, desc="live, in full", unit="question"):
         full.append(await vote_live(engine, engine.tokenizer, one))

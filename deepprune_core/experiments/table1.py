@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepprune_core.experiments.judge_data import JudgeData
 from deepprune_core.experiments.judges import (
     JudgeSpec,
-    Tested,
-    average,
+    adapter_folder,
+    is_trained,
+    leaky_spec,
     open_judge,
+    sweep_specs,
+    table1_specs,
     test_data,
-    tested,
 )
 from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.skill import JudgeResult, assess, ceiling
 from deepprune_core.experiments.text import NOTHING, number, percent
-from deepprune_core.judging.inputs import Judge
-from deepprune_core.metrics import Interval, roc_fnr_tnr
-from deepprune_core.reporting.plots import Compared, Curve
+from deepprune_core.reporting.plots import Compared
 from deepprune_core.reporting.plots_online import Lengths
 from deepprune_core.reporting.reference import Cut, Reference, load_reference
-from deepprune_core.reporting.tables import Table
+from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 
 ROWS = ("plain", "focal", "oversampling", "both")
@@ -35,43 +33,19 @@ ROW_NAMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class JudgeResult:
-    """A judge on every unseen reasoner and on their average."""
-
-    name: str
-    cut: Truncation
-    row: str
-    parts: tuple[Tested, ...]
-    auroc: Interval
-    tnr: Interval
-
-    @property
-    def curve(self) -> Curve:
-        """The ROC curve of all reasoners' pairs together, labelled with the average AUROC."""
-        same = np.concatenate([p.data.same for p in self.parts])
-        fnr, tnr = roc_fnr_tnr(same, np.concatenate([p.scores for p in self.parts]))
-        return Curve(self.name, fnr, tnr, self.auroc)
-
-
-def assess(
-    run: Run, name: str, judge: Judge, data: Sequence[JudgeData], cut: Truncation, row: str = ""
-) -> JudgeResult:
-    """Return a judge's result on the test pairs of all unseen reasoners."""
-    parts = tuple(tested(run, part, judge.score(part.inputs)) for part in data)
-    return JudgeResult(name, cut, row, parts, *average(run, parts))
-
-
 def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
-    """Return the result of a judge that notebook 03 trained.
+    """Return the result of a trained judge.
 
     Raises:
         FileNotFoundError: it has not been trained yet.
     """
-    adapter = run.work / "judges" / spec.name
-    if not (adapter / "manifest.json").is_file():
-        raise FileNotFoundError(f"{adapter}: no trained judge; run notebook 03 first")
-    judge = open_judge(run, adapter, run.work / "scores" / f"{spec.name}.parquet")
+    adapter = adapter_folder(run, spec)
+    if not is_trained(run, spec):
+        raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
+    judge = open_judge(
+        run, adapter, run.work / "scores" / f"{spec.name}.parquet",
+        autocast=run.profile.judge.autocast,
+    )  # fmt: skip
     data = test_data(run, spec.truncation, tokenizer)
     result = assess(run, f"{spec.truncation.label}, {ROW_NAMES[spec.row]}", judge, data,
                     spec.truncation, spec.row)  # fmt: skip
@@ -79,9 +53,49 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     return result
 
 
-def num_pairs(result: JudgeResult) -> int:
-    """Return the number of pairs behind a result."""
-    return sum(len(part.data) for part in result.parts)
+def assess_all(run: Run, specs: Sequence[JudgeSpec], tokenizer: Any) -> list[JudgeResult]:
+    """Return the results of those judges that are trained.
+
+    Raises:
+        FileNotFoundError: none of them is.
+    """
+    there = [spec for spec in specs if is_trained(run, spec)]
+    if not there:
+        return [assess_trained(run, specs[0], tokenizer)]
+    return [assess_trained(run, spec, tokenizer) for spec in there]
+
+
+def untrained_note(run: Run, specs: Sequence[JudgeSpec]) -> tuple[str, ...]:
+    """Return which of the judges are still to be trained, as a note; nothing if none."""
+    lacking = [spec for spec in specs if not is_trained(run, spec)]
+    missing = [f"{spec.truncation.label}, {ROW_NAMES[spec.row]}" for spec in lacking]
+    return (
+        (f"Not trained yet: {'; '.join(missing)}. `make judges` trains them.",) if missing else ()
+    )
+
+
+def ceilings(run: Run, results: Sequence[JudgeResult]) -> list[JudgeResult]:
+    """Return the ceiling at every cut of the results, where it is known."""
+    cuts = {result.cut: result for result in results}
+    found = (ceiling(run, [p.data for p in r.parts], cut) for cut, r in cuts.items())
+    return [one for one in found if one is not None]
+
+
+def bound_rows(run: Run, results: Sequence[JudgeResult], columns: int) -> list[tuple[str, ...]]:
+    """Return the ceiling of every cut and the question oracle as rows of ``columns`` cells.
+
+    The cells are: what, which, AUROC paper, ours, within, TNR paper, ours, AUROC a reasoner.
+    """
+    rows = [
+        (c.cut.label, "ceiling: all that prefixes show", NOTHING, number(c.auroc),
+         number(c.within), NOTHING, number(c.tnr), *(number(p.auroc) for p in c.parts))
+        for c in ceilings(run, results)
+    ]  # fmt: skip
+    oracle = (
+        NOTHING, "question oracle: reads no trace", NOTHING, f"{results[0].oracle:.3f}",
+        *[NOTHING] * 3, *(f"{p.oracle:.3f}" for p in results[0].parts),
+    )  # fmt: skip
+    return [(*row, *[NOTHING] * (columns - len(row))) for row in (*rows, oracle)]
 
 
 def paper_cut(cut: Truncation) -> Cut:
@@ -92,32 +106,35 @@ def paper_cut(cut: Truncation) -> Cut:
 def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
     """Return Table 1: eight judges, AUROC and TNR@FNR=0.2, ours and the paper's averages."""
     reference = load_reference()
+    columns = (
+        "truncation", "training", "AUROC paper", "AUROC ours", "within question",
+        "TNR@0.2 paper", "TNR@0.2 ours", *(f"AUROC {p.model}" for p in results[0].parts),
+    )  # fmt: skip
     rows: list[tuple[str, ...]] = []
     for result in results:
         auroc, tnr = reference.table1[paper_cut(result.cut)][result.row]["average"]
         rows.append(
             (
                 result.cut.label, ROW_NAMES[result.row], f"{auroc:.3f}", number(result.auroc),
-                f"{tnr:.3f}", number(result.tnr), *(number(p.auroc) for p in result.parts),
-                *(number(p.tnr) for p in result.parts),
+                number(result.within), f"{tnr:.3f}", number(result.tnr),
+                *(number(p.auroc) for p in result.parts),
             )
         )  # fmt: skip
-    models = [part.model for part in results[0].parts]
     showed = np.mean([p.data.showed_answer for r in results for p in r.parts])
     first = results[0]
     return Table(
         "table1",
         f"Judges on three unseen reasoners (Table 1). {run.profile.caption}",
+        columns,
+        (*rows, *bound_rows(run, results, len(columns))),
         (
-            "truncation", "training", "AUROC paper", "AUROC ours", "TNR@0.2 paper",
-            "TNR@0.2 ours", *(f"AUROC {m}" for m in models), *(f"TNR@0.2 {m}" for m in models),
-        ),
-        tuple(rows),
-        (
-            f"N: {num_pairs(first)} pairs, {first.auroc.num_questions} questions. Intervals: "
-            "95 %, from resampling questions.",
+            f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions. Intervals: "
+            "95 %, from resampling questions. 'Within question' is the mean AUROC over questions "
+            "with both kinds of pair; the pooled one also rises by knowing which questions are "
+            "hard.",
             f"{percent(float(showed))} % of prefixes would have shown an answer before the guard "
             "cut it. The paper's k: 500 tokens, 25 words.",
+            *untrained_note(run, table1_specs(run)),
         ),
     )  # fmt: skip
 
@@ -138,13 +155,18 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
     reference = load_reference()
     best, worst = (f(results, key=lambda r: r.auroc.value) for f in (max, min))
     both = {r.cut.kind: r for r in results if r.row == "both"}
-    gain = results and best.auroc.value - zero.auroc.value
+    top_within = max(r.within.value for r in ceilings(run, [best])) if run.profile.ceiling else None
+    gain = best.auroc.value - zero.auroc.value
     overlapping = best.auroc.low <= worst.auroc.high
     top = reference.table1["words"]["both"]["average"][0]
     run.headline(
         "04",
         ("Best trained judge, AUROC", f"{top:.3f} (v1), {reference.table1_v2_auroc:.3f} (v2)",
          number(best.auroc)),
+        ("The same within questions, AUROC", NOTHING, number(best.within)),
+        ("Question oracle (reads no trace), AUROC", NOTHING, f"{best.oracle:.3f}"),
+        *(("Ceiling (all that the prefixes show), AUROC", NOTHING, number(c.auroc))
+           for c in ceilings(run, [best])),
     )  # fmt: skip
     return run.note(
         "04",
@@ -155,9 +177,25 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         "The rows' intervals overlap, so our data do not rank the switches."
         if overlapping
         else f"The worst row ({worst.name}, {number(worst.auroc)}) lies clearly below.",
-        f"Tokens and words with both switches: {number(both['tokens'].auroc)} and "
-        f"{number(both['reasoning_words'].auroc)}.",
-    )
+        *(
+            [f"Tokens and words with both switches: {number(both['tokens'].auroc)} and "
+             f"{number(both['reasoning_words'].auroc)}."]
+            if len(both) > 1 else []
+        ),
+        f"Within questions the best row reaches {number(best.within)}"
+        + (f"; the ceiling there is {top_within:.3f}." if top_within is not None else "."),
+        f"A reader of no trace that knows each question's agreement rate has {best.oracle:.3f} "
+        "pooled: pooled AUROC rewards knowing the question.",
+    )  # fmt: skip
+
+
+def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
+    """Write and return the leakage table, or say why there is none."""
+    clean = [r for r in results if r.row == "both" and r.cut.kind == "reasoning_words"]
+    if not clean or not is_trained(run, leaky_spec(run)):
+        return "The judge that knows the tests' questions is not trained yet; see `make judges`."
+    leaky = assess_trained(run, leaky_spec(run), tokenizer)
+    return write_table(leakage_table(run, clean[0], leaky), run.out)
 
 
 def leakage_table(run: Run, clean: JudgeResult, leaky: JudgeResult) -> Table:
@@ -166,18 +204,20 @@ def leakage_table(run: Run, clean: JudgeResult, leaky: JudgeResult) -> Table:
     top = reference.table1["words"]["both"]["average"][0]
     rows = (
         ("questions of its own", f"{reference.table1_v2_auroc:.3f} (v2)", number(clean.auroc),
-         number(clean.tnr)),
-        ("the tests' own questions", f"{top:.3f} (v1)", number(leaky.auroc), number(leaky.tnr)),
+         number(clean.within), number(clean.tnr)),
+        ("the tests' own questions", f"{top:.3f} (v1)", number(leaky.auroc),
+         number(leaky.within), number(leaky.tnr)),
         ("difference", f"{top - reference.table1_v2_auroc:+.3f}",
          f"{leaky.auroc.value - clean.auroc.value:+.3f}",
+         f"{leaky.within.value - clean.within.value:+.3f}",
          f"{leaky.tnr.value - clean.tnr.value:+.3f}"),
     )  # fmt: skip
     return Table(
         "leakage",
         f"The same judge trained with and without the tests' questions. {run.profile.caption}",
-        ("trained on", "AUROC paper", "AUROC ours", "TNR@0.2 ours"),
+        ("trained on", "AUROC paper", "AUROC ours", "within question", "TNR@0.2 ours"),
         rows,
-        (f"N: {num_pairs(clean)} pairs, {clean.auroc.num_questions} questions; other reasoner, "
+        (f"N: {clean.num_pairs} pairs, {clean.auroc.num_questions} questions; other reasoner, "
          "same number of training pairs. Whether v1 shared questions is not stated there.",),
     )  # fmt: skip
 
@@ -185,35 +225,43 @@ def leakage_table(run: Run, clean: JudgeResult, leaky: JudgeResult) -> Table:
 def similarity_table(run: Run, results: Sequence[tuple[str, JudgeResult]]) -> Table:
     """Return Figure 2b and 2c in numbers; keys name the paper's figure."""
     reference = load_reference()
-    rows = []
+    columns = ("judge", "truncation", "AUROC paper", "AUROC ours", "within question",
+               "TNR@0.2 paper", "TNR@0.2 ours",
+               *(f"AUROC {p.model}" for p in results[0][1].parts))  # fmt: skip
+    rows: list[tuple[str, ...]] = []
     for key, result in results:
         point = reference.figure2bc[key]  # type: ignore[index]
         rows.append(
-            (result.name, f"{point.auroc:.2f}", number(result.auroc), f"{point.tnr:.2f}",
-             number(result.tnr), *(number(p.auroc) for p in result.parts))
+            (result.name, result.cut.label, f"{point.auroc:.2f}", number(result.auroc),
+             number(result.within), f"{point.tnr:.2f}", number(result.tnr),
+             *(number(p.auroc) for p in result.parts))
         )  # fmt: skip
+    bounds = [(b[1], b[0], *b[2:]) for b in bound_rows(run, [r for _, r in results], len(columns))]
     first = results[0][1]
     return Table(
         "similarity",
         f"Judges without training (Figure 2b, 2c). {run.profile.caption}",
-        ("judge", "AUROC paper", "AUROC ours", "TNR@0.2 paper", "TNR@0.2 ours",
-         *(f"AUROC {p.model}" for p in first.parts)),
-        tuple(rows),
-        (f"N: {num_pairs(first)} pairs, {first.auroc.num_questions} questions.",),
-    )  # fmt: skip
+        columns,
+        (*rows, *bounds),
+        (f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions.",),
+    )
 
 
-def figure4_lines(results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
-    """Return Figure 4's lines: the unseen reasoners and their average, per kind of cut."""
+def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
+    """Return Figure 4's lines: unseen reasoners, their average, the ceiling; per kind of cut."""
     panels = {}
     for kind, title in (("tokens", "tokens"), ("reasoning_words", "words")):
         mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        if not mine:
+            continue
         k = [r.cut.k for r in mine]
         lines = [
             Lengths(part.model, k, [r.parts[i].auroc for r in mine])
             for i, part in enumerate(mine[0].parts)
         ]
         panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
+        if top := [c.auroc for c in ceilings(run, mine)]:
+            panels[title].append(Lengths("ceiling", k, top))
     return panels
 
 
@@ -224,23 +272,22 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
     for kind, key in (("tokens", "tokens"), ("reasoning_words", "words")):
         mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
         paper = list(reference.figure4[key].items())  # type: ignore[index]
+        top = ceilings(run, mine)
         for i, result in enumerate(mine):
             k, auroc = paper[i] if i < len(paper) else (NOTHING, float("nan"))
             showed = float(np.mean([p.data.showed_answer for p in result.parts]))
             rows.append(
                 (result.cut.label, str(k), f"{auroc:.3f}", number(result.auroc),
-                 number(result.tnr), percent(showed))
+                 number(result.within), number(top[i].auroc) if top else NOTHING,
+                 number(top[i].within) if top else NOTHING, number(result.tnr), percent(showed))
             )  # fmt: skip
     return Table(
         "truncation",
         f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
-        ("ours", "paper's k", "AUROC paper", "AUROC ours", "TNR@0.2 ours", "showed an answer (%)"),
+        ("ours", "paper's k", "AUROC paper", "AUROC ours", "within question", "ceiling",
+         "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
         tuple(rows),
-        (f"N: {num_pairs(results[0])} pairs, {results[0].auroc.num_questions} questions.",
-         "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861."),
+        (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions.",
+         "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
+         *untrained_note(run, sweep_specs(run))),
     )  # fmt: skip
-
-
-def trained_folder(run: Run, spec: JudgeSpec) -> Path:
-    """Return where notebook 03 puts a judge."""
-    return run.work / "judges" / spec.name

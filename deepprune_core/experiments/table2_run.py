@@ -57,7 +57,7 @@ def open_online(run: Run) -> OnlineSetup:
     if run.profile.judge.base is None:
         return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
-    cut = run.cuts.table1()[1]
+    cut = run.cuts.online()
     questions = tuple(
         stored_questions(traces, judge, cut, tokenizer)
         for traces in tqdm(run.online, desc="scores", unit="reasoner", delay=5)
@@ -76,7 +76,7 @@ def open_trained_here(run: Run) -> OnlineSetup:
     model to fine-tune.
     """
     encoder, tokenizer = open_encoder(run.profile.sentence_bert), judge_tokenizer(run)
-    cut = run.cuts.table1()[1]
+    cut = run.cuts.online()
     held_out, parts, judge = [], [], EmbeddingJudge(encoder)
     for traces in run.online:
         training, testing = split_by_question(traces.pairs, 0.5, run.rng("halves", traces.model))
@@ -121,7 +121,7 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
     if not isinstance(setup.judge, CachedJudge):
         return setup.check
     rng, traces = run.rng("check"), setup.traces[0]
-    cut = run.cuts.table1()[1]
+    cut = run.cuts.online()
     chosen = traces.pairs.take(rng.permutation(len(traces.pairs))[:CHECKED])
     prefixes = cut_prefixes(traces.traces, cut, setup.tokenizer)
     inputs = [

@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from deepprune_core.experiments.judges import (
     JudgeSpec,
+    is_trained,
     leaky_spec,
+    online_spec,
     sweep_specs,
     table1_specs,
     train,
@@ -41,24 +43,36 @@ def all_specs(run: Run) -> tuple[JudgeSpec, ...]:
 
 
 def train_all(run: Run) -> list[Trained]:
-    """Return all judges, trained; those that are finished are taken as they are."""
-    return [
-        Trained(spec, train(run, spec))
-        for spec in tqdm(all_specs(run), desc="judges", unit="judge")
-    ]
+    """Return all judges, trained; those that are finished are taken as they are.
+
+    Where the profile ships judges, only those that are there: `make judges` trains the others.
+    """
+    specs = all_specs(run)
+    if run.profile.judge.adapters is not None:
+        specs = tuple(spec for spec in specs if is_trained(run, spec))
+    return [Trained(spec, train(run, spec)) for spec in tqdm(specs, desc="judges", unit="judge")]
 
 
-def training_panels(run: Run, trained: Sequence[Trained]) -> dict[str, list[History]]:
-    """Return the curves of Table 1's judges, one column a way to cut."""
+def train_shown(run: Run) -> Trained | None:
+    """Return a short training of the online judge's row, run now; None if all are run anyway."""
+    if run.profile.judge.adapters is None:
+        return None
+    spec, count = online_spec(run), run.profile.judge.shown_pairs
+    out = run.work / "judges" / f"shown-{count}"
+    return Trained(spec, train(run, spec, out=out, pairs=count))
+
+
+def training_panels(
+    run: Run, trained: Sequence[Trained], shown: Trained | None = None
+) -> dict[str, list[History]]:
+    """Return the curves of Table 1's judges and of the short run, one column a way to cut."""
     panels: dict[str, list[History]] = {}
     wanted = {spec.name for spec in table1_specs(run)}
-    for one in trained:
-        if one.spec.name not in wanted:
-            continue
+    for one in [*(t for t in trained if t.spec.name in wanted), *([shown] if shown else [])]:
         rows = one.result.history
         panels.setdefault(f"First {one.spec.truncation.label}", []).append(
             History(
-                ROW_NAMES[one.spec.row],
+                ROW_NAMES[one.spec.row] if one is not shown else "this run, shorter",
                 np.array([row.pairs for row in rows]),
                 np.array([row.loss for row in rows]),
                 np.array([row.validation_auroc for row in rows]),
@@ -88,8 +102,10 @@ def training_table(run: Run, trained: Sequence[Trained]) -> Table:
     )  # fmt: skip
 
 
-def training_words(run: Run, trained: Sequence[Trained]) -> str:
+def training_words(run: Run, trained: Sequence[Trained], shown: Trained | None = None) -> str:
     """Return what training gave, in words."""
+    if shown is not None and not trained:
+        return run.note("03", "No judge is shipped yet; `make judges` trains them.")
     own = [one for one in trained if one.spec.source == "train"]
     best = max(own, key=lambda one: one.result.validation_auroc)
     firsts = [one.result.history[0].loss for one in own]
@@ -97,10 +113,18 @@ def training_words(run: Run, trained: Sequence[Trained]) -> str:
     fell = sum(last < first for first, last in zip(firsts, lasts, strict=True))
     return run.note(
         "03",
-        f"{len(trained)} judges were trained with LoRA on at most {run.profile.judge.train_pairs} "
+        f"{len(trained)} judges were trained with LoRA on {count(run.profile.judge.train_pairs)} "
         f"pairs each; the loss fell for {fell} of {len(own)}.",
         f"The best validation AUROC is {best.result.validation_auroc:.3f} "
         f"({best.spec.truncation.label}, {ROW_NAMES[best.spec.row]}).",
+        *(
+            [
+                f"The short run on {count(shown.result.pairs)} pairs, made here, reaches "
+                f"{shown.result.validation_auroc:.3f}."
+            ]
+            if shown
+            else []
+        ),
         "The paper gives no learning rate, batch, epochs or focal α and γ; ours are settings of "
         "the profile.",
     )

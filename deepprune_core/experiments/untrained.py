@@ -8,7 +8,7 @@ from typing import Any
 from deepprune_core.baselines.sentence_bert import SentenceBertJudge, open_encoder
 from deepprune_core.experiments.judges import base_model, open_judge, test_data
 from deepprune_core.experiments.run import Run
-from deepprune_core.experiments.table1 import JudgeResult, assess
+from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.text import number
 from deepprune_core.reporting.plots import Curve
 from deepprune_core.reporting.reference import load_reference
@@ -29,7 +29,7 @@ def judge_tokenizer(run: Run) -> Any:
 
 def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of the judge's base model without any training on pairs of traces."""
-    cut = run.cuts.table1()[1]
+    cut = run.cuts.online()
     judge = open_judge(run, None, run.work / "scores" / "zero-shot.parquet")
     result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
     judge.save()
@@ -91,6 +91,8 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
     sentences = []
     for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
         mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        if len(mine) < 2:
+            continue
         best = max(mine, key=lambda r: r.auroc.value)
         least = min(mine, key=lambda r: r.auroc.value)
         clear = best.auroc.low > least.auroc.high

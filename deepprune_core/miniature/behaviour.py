@@ -194,7 +194,9 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m deepprune_core.miniature.behaviour", description=main.__doc__
     )
     parser.add_argument("names", nargs="*", help=f"reasoners (default: {', '.join(HABITS)})")
-    parser.add_argument("--traces", type=Path, default=Path("data/traces"), help="their folder")
+    parser.add_argument(
+        "--traces", type=Path, default=Path("data/miniature/traces"), help="their folder"
+    )
     parser.add_argument("--readme", type=Path, default=Path("data/README.md"))
     parser.add_argument(
         "--generator", action="store_true", help="ask the tables, not the models; only print"

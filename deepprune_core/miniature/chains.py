@@ -15,7 +15,7 @@ from deepprune_core.miniature.terms import TERMS
 # Probabilities of 0, 1, 2, 3 needed ambiguous terms.
 TERM_COUNTS = (0.37, 0.36, 0.19, 0.08)
 # Terms stand among the last steps, which a plan names first.
-LATE = 6
+LATE = 5
 LITERAL = 0.35
 
 

@@ -41,7 +41,7 @@ class Phase:
     and ``pairs`` the share of pair documents, whose traces are cut at a share of their words
     drawn from ``prefix``. With ``terms``, problems are chains with ambiguous terms, solved by
     reasoners with habits; prefixes then end at 6 to 20 reasoning words. ``compare`` is the share
-    of comparison drills.
+    of comparison drills of at most ``items`` statements, with a share ``filler`` of idle ones.
     """
 
     tokens: int
@@ -52,6 +52,8 @@ class Phase:
     prefix: tuple[float, float] = (0.3, 0.6)
     terms: bool = False
     compare: float = 0.0
+    items: int = 5
+    filler: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def draw_document(
     if phase.options and rng.random() < phase.options:
         return draw_option_drill(rng)
     if phase.compare and rng.random() < phase.compare:
-        return draw_comparison_drill(rng)
+        return draw_comparison_drill(rng, phase.items, phase.filler)
     problem = draw_problem_of(rng, phase, forbidden)
     pair = rng.random() < phase.pairs
     if not phase.terms:

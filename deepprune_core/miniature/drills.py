@@ -6,6 +6,7 @@ solutions alone leave both at chance for millions of tokens (see docs/log.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,34 +55,39 @@ def draw_option_drill(rng: np.random.Generator) -> list[Segment]:
     return [Segment(question, PROMPT_WEIGHT), Segment(again, 1.0)]
 
 
-def draw_comparison_drill(rng: np.random.Generator) -> list[Segment]:
-    """Return two short texts and whether they contradict each other on anything both say.
+def _definition(rng: np.random.Generator) -> str:
+    name, left = (NAMES[int(i)] for i in rng.integers(len(NAMES), size=2))
+    return f"{name} equals {left} {OPS[int(rng.integers(3))]} {int(rng.integers(MODULUS))}."
 
-    The texts state how terms are read, or who has what. The second says much of the same in
-    another order; in half of the drills one statement differs.
+
+def draw_comparison_drill(
+    rng: np.random.Generator, items: int = 5, filler: float = 0.0
+) -> list[Segment]:
+    """Return two short texts and whether they contradict each other.
+
+    Each states how at most ``items`` terms are read, the second in another order; in half of
+    the drills one statement differs. With probability ``filler`` a statement is followed by a
+    definition that has nothing to do with the question.
     """
-    count = int(rng.integers(1, 6))
-    if rng.random() < 0.75:
-        subjects = [(f"{TERMS[i]} is", list(READINGS[TERMS[i]])) for i in rng.permutation(6)]
-    else:
-        numbers = [str(v) for v in range(MODULUS)]
-        subjects = [(f"{NAMES[i]} has", numbers) for i in rng.permutation(len(NAMES))[:6]]
-    values = [of[int(rng.integers(len(of)))] for _, of in subjects]
-    first = [f"{s} {v}." for (s, _), v in zip(subjects, values, strict=True)][:count]
-    second = list(first)
-    differ = rng.random() < 0.5
+    terms = [TERMS[i] for i in rng.permutation(len(TERMS))[: int(rng.integers(1, items + 1))]]
+    first = [list(READINGS[t])[int(rng.integers(len(READINGS[t])))] for t in terms]
+    second, differ = list(first), bool(rng.random() < 0.5)
     if differ:
-        at = int(rng.integers(count))
-        subject, of = subjects[at]
-        others = [v for v in of if v != values[at]]
-        second[at] = f"{subject} {others[int(rng.integers(len(others)))]}."
-    second = [second[i] for i in rng.permutation(count)]
+        at = int(rng.integers(len(terms)))
+        others = [r for r in READINGS[terms[at]] if r != first[at]]
+        second[at] = others[int(rng.integers(len(others)))]
 
-    def written(statements: list[str]) -> str:
-        return " ".join(f"{RESULTS[int(rng.integers(len(RESULTS)))]} {s}" for s in statements)
+    def written(readings: list[str], order: Iterable[int]) -> str:
+        out = []
+        for i in order:
+            out.append(f"{RESULTS[int(rng.integers(len(RESULTS)))]} {terms[i]} is {readings[i]}.")
+            if rng.random() < filler:
+                out.append(f"so {_definition(rng)}")
+        return " ".join(out)
 
+    texts = written(first, range(len(terms))), written(second, rng.permutation(len(terms)))
     return [
-        Segment(f"Text 1: {written(first)} Text 2: {written(second)}", 0.02),
+        Segment(f"Text 1: {texts[0]} Text 2: {texts[1]}", 0.02),
         Segment("Same or different?", PROMPT_WEIGHT),
         Segment("different" if differ else "same", VERDICT_WEIGHT),
     ]

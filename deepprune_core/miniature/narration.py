@@ -1,9 +1,9 @@
 r"""Chains of thought for chains with ambiguous terms: plan first, compute, check, answer.
 
-A trace lists what it needs from the question backwards and reads the terms there. Then it
-computes upwards; each computation begins with its own definition. It checks itself, having
-announced how often; now and then a check reads a term anew, an end that no prefix shows. It
-ends in ``\boxed{…}``.
+A trace lists what it needs from the question backwards and reads the terms there, stating each
+definition again in plain words. Then it computes upwards; each computation begins with its own
+definition. It checks itself, having announced how often; now and then a check reads a term anew,
+an end that no prefix shows. It ends in ``\boxed{…}``.
 """
 
 from __future__ import annotations
@@ -54,8 +54,13 @@ class _Narrator:
             self.out.append(f"hmm, is {term} {first} or {second}?")
         if self.maybe(self.habits.revise):
             self.out.append(f"{self.pick(RESULTS)} {term} is {other}. {self.pick(REPAIR)}")
-        self.out.append(f"{self.pick(RESULTS)} {term} is {reading}.")
         self.read[term] = reading
+        self.resolve(step)
+
+    def resolve(self, step: Step) -> None:
+        """State how a step's term is read, and the definition in plain words."""
+        self.out.append(f"{self.pick(RESULTS)} {step.op} is {self.read[step.op]}.")
+        self.out.append(f"{self.pick(RESULTS)} {self.clause(step)}.")
 
     def operation(self, step: Step) -> str:
         return operation_of(step.op, self.read.get(step.op))
@@ -96,8 +101,9 @@ class _Narrator:
             return None
         step = steps[int(self.rng.integers(len(steps)))]
         old, new = self.read[step.op], self.draw(self.habits.reading(step))
-        self.out.append(f"wait, is {step.op} {old}? {self.pick(RESULTS)} {step.op} is {new}.")
+        self.out.append(f"wait, is {step.op} {old}?")
         self.read[step.op] = new
+        self.resolve(step)
         return step.op if new != old else None
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """Train the reasoners: small Qwen3-architecture language models, from nothing, resumably.
 
-``python -m deepprune_core.miniature.reasoners --out data/models`` trains every reasoner
+``python -m deepprune_core.miniature.reasoners --out data/miniature/models`` trains every reasoner
 that is not there yet. A run that is killed continues from its last checkpoint and sees the
 same batches as an undisturbed one, since chunk ``i`` of the corpus depends on its seed and
 ``i`` alone.
@@ -29,7 +29,7 @@ from deepprune_core.miniature.benchmarks import forbidden_fingerprints
 from deepprune_core.miniature.corpus import Batch, Corpus
 from deepprune_core.miniature.drills import VERDICT_WEIGHT
 from deepprune_core.miniature.model import build_model, grow_from, split_optimizers
-from deepprune_core.miniature.recipes import RECIPES, Recipe
+from deepprune_core.miniature.recipes import REASONERS, RECIPES, Recipe
 from deepprune_core.miniature.tokenizer import build_tokenizer
 
 WARMUP_STEPS = 50
@@ -244,10 +244,14 @@ def train_reasoner(name: str, out: Path, work: Path, compile_model: bool = True)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train the reasoners that are missing."""
+    """Train the reasoners that are missing, and first those they descend from."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("names", nargs="*", help="which reasoners (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("data/models"), help="finished models")
+    parser.add_argument(
+        "names", nargs="*", help=f"any of {', '.join(RECIPES)} (default: those that answer)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("data/miniature/models"), help="finished models"
+    )
     parser.add_argument(
         "--work", type=Path, default=Path("build/reasoners"), help="checkpoints and logs"
     )
@@ -256,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch._dynamo.config.recompile_limit = 32
-    for name in options.names or RECIPES:
+    for name in options.names or REASONERS:
         train_reasoner(name, options.out, options.work, not options.eager)
 
 

@@ -105,9 +105,8 @@ CROWN = Recipe(
     name="crown",
     seed=14,
     phases=(
-        Phase(int(1.4 * M), (2, 5), lookups=0.03, terms=True, compare=0.6),
-        Phase(int(6.6 * M), (3, 9), lookups=0.02, options=0.02, pairs=0.05, terms=True,
-              compare=0.25),
+        Phase(1 * M, (2, 5), lookups=0.03, terms=True),
+        Phase(4 * M, (3, 9), lookups=0.02, options=0.02, pairs=0.05, terms=True),
     ),
     mix=DataMix(slip=0.0),
     parent="trunk",
@@ -127,7 +126,7 @@ HABITS: dict[str, Habits] = {
     "ash": _habits(21, sure=0.40, torn=0.22, beliefs=8),
     "birch": _habits(22, sure=0.35, torn=0.2, beliefs=6),
     "cedar": _habits(23, sure=0.35, torn=0.25, beliefs=8, musing=0.25),
-    "oak": _habits(24, sure=0.5, torn=0.15, beliefs=4, waver=0.25),
+    "oak": _habits(42, sure=0.5, torn=0.12, beliefs=4, waver=0.25),
 }
 
 
@@ -158,4 +157,21 @@ RECIPES: dict[str, Recipe] = {
         _branch("oak", 24, 1.6),
     )
 }
+READER = Recipe(
+    name="reader",
+    seed=15,
+    phases=(
+        Phase(int(0.35 * M), (3, 9), terms=True, compare=1.0, items=1),
+        Phase(int(0.40 * M), (3, 9), terms=True, compare=1.0, items=2),
+        Phase(int(0.50 * M), (3, 9), terms=True, compare=1.0, items=3, filler=0.3),
+        Phase(int(0.75 * M), (3, 9), terms=True, compare=1.0, items=5, filler=0.6),
+    ),
+    mix=DataMix(slip=0.0),
+    parent="crown",
+    learning_rate=1e-3,
+    batch_tokens=2048,
+    chunk_batches=24,
+    decay=0.3,
+)
+RECIPES["reader"] = READER
 REASONERS = ("ash", "birch", "cedar", "oak")

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_traces
@@ -21,12 +23,15 @@ from deepprune_core.engines.transformers import TransformersEngine, open_transfo
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.formats.trace_files import write_parquet
 from deepprune_core.miniature.benchmarks import BENCHMARKS, questions_of
+from deepprune_core.miniature.habits import SAMPLING_TEMPERATURE
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.traces import Trace, TraceSet
 
-MAX_TOKENS = 1100
-TEMPERATURE = 0.2
+MAX_TOKENS = 1200
+TOP_P = 0.95
 RUN_SEED = 20251009
+MODELS, TRACES = Path("data/miniature/models"), Path("data/miniature/traces")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Job:
 
 
 JOBS: dict[str, Job] = {
-    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 4, confidences=False),
+    "ash-train": Job("ash", ("mini-train", "mini-train-science"), 12, confidences=False),
     "ash-dev": Job("ash", ("mini-dev",), 8, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
     "birch": Job("birch", tuple(BENCHMARKS), 16, confidences=True),
@@ -63,7 +68,11 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     """Sample one job, write its Parquet file, then its manifest; return the file."""
     job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
     config = SamplingConfig(
-        temperature=TEMPERATURE, max_tokens=MAX_TOKENS, confidences=job.confidences, whole=True
+        temperature=SAMPLING_TEMPERATURE,
+        top_p=TOP_P,
+        max_tokens=MAX_TOKENS,
+        confidences=job.confidences,
+        whole=True,
     )
     sampling = SamplingJob(
         job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
@@ -74,7 +83,7 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     traces = sample_traces(engine, engine.tokenizer, sampling, work, parallel=parallel)
     counted = engine.generated_tokens()
     engine.close()
-    write_parquet(traces, target)
+    write_parquet(coarse(traces), target)
     weights = (models / job.reasoner / "model.safetensors").read_bytes()
     manifest = {
         "job": asdict(job),
@@ -92,6 +101,22 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     write_atomically(out / f"{name}.json", json.dumps(manifest, indent=1) + "\n")
     remove_work(work)
     return target
+
+
+def coarse(traces: TraceSet) -> TraceSet:
+    """Return the traces with confidences in steps of 1/8 nat, which pack into under a byte each.
+
+    A group's confidence is a mean over dozens of tokens, so the steps do not show in it.
+    """
+
+    def rounded(trace: Trace) -> Trace:
+        if trace.confidences is None:
+            return trace
+        steps = np.round(np.asarray(trace.confidences, np.float32) * 8) / 8
+        return replace(trace, confidences=steps.astype(np.float16))
+
+    groups = tuple(tuple(map(rounded, group)) for group in traces.traces)
+    return replace(traces, traces=groups)
 
 
 def _package(engine: EngineName) -> str:
@@ -114,8 +139,8 @@ def main(arguments: list[str] | None = None) -> None:
         "to sample it again.",
     )  # fmt: skip
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"any of {', '.join(JOBS)}")
-    parser.add_argument("--models", type=Path, default=Path("data/models"), help="reasoners")
-    parser.add_argument("--out", type=Path, default=Path("data/traces"), help="where files go")
+    parser.add_argument("--models", type=Path, default=MODELS, help="reasoners")
+    parser.add_argument("--out", type=Path, default=TRACES, help="where files go")
     parser.add_argument("--engine", choices=("vllm", "transformers"), default="vllm")
     parser.add_argument("--parallel", type=int, default=256, help="requests at once")
     options = parser.parse_args(arguments)

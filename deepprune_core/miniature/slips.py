@@ -65,16 +65,20 @@ class _Reader:
         return self.slips
 
     def plan(self, text: str) -> None:
-        named = [m[1] for m in _DEFINITION.finditer(text)]
-        if named != [step.name for step in reversed(self.problem.steps)]:
-            self.slips.append("order")
-        for match in _DEFINITION.finditer(text):
-            step = self.steps.get(match[1])
-            if step and match.groups()[1:] != (str(step.left), step.op, str(step.right)):
-                self.slips.append("misread")
+        """Compare the plan with the chain, from the question back to its start."""
         self.settle(text)
         if set(self.readings) != {s.op for s in self.problem.steps if s.op in TERMS}:
             self.slips.append("reading")
+        expected = []
+        for step in reversed(self.problem.steps):
+            words = [step.op, operation_of(step.op, self.readings.get(step.op))]
+            for word in words[: 1 + (step.op in TERMS)]:
+                expected.append((step.name, str(step.left), word, str(step.right)))
+        found = [match.groups() for match in _DEFINITION.finditer(text)]
+        if [line[0] for line in found] != [line[0] for line in expected]:
+            self.slips.append("order")
+        elif found != expected:
+            self.slips.append("misread")
 
     def settle(self, text: str) -> None:
         """Take over the readings that a text settles; one the table lacks is a slip."""
@@ -102,6 +106,9 @@ class _Reader:
             self.slips.append("misread")
         wanted = [s for s in (step.left, step.right) if isinstance(s, str)]
         stated = [(m[1], int(m[2])) for m in _HAS.finditer(operands)]
+        if any(s not in self.known for s in wanted):  # computed before what it needs
+            self.slips.append("order")
+            return
         numbers = (operand(step.left, self.known), operand(step.right, self.known))
         if stated != [(s, self.known[s]) for s in wanted] or (int(a), int(b)) != numbers:
             self.slips.append("operand")

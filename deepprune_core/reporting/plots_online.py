@@ -147,6 +147,10 @@ def truncation_lines(
     drawn = figure(len(panels), size=(5.4, 4.2))
     for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
         for i, line in enumerate(lines):
+            if line.label == "ceiling":
+                top = [v.value for v in line.values]
+                axes.plot(range(len(top)), top, "k:", lw=1.4, label="ceiling: all that is shown")
+                continue
             average = line.label == "average"
             at = np.arange(len(line.k)) + 0.05 * (i - (len(lines) - 1) / 2)
             middle = np.array([v.value for v in line.values])

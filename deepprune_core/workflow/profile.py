@@ -63,11 +63,20 @@ class Cuts(_Section):
 
     def table1(self) -> tuple[Truncation, Truncation]:
         """Return Table 1's truncations: tokens, reasoning words."""
-        return Truncation("tokens", self.tokens), Truncation("reasoning_words", self.words)
+        return Truncation("tokens", self.tokens), self.online()
+
+    def online(self) -> Truncation:
+        """Return the truncation of the online judge: reasoning words, the paper's best row."""
+        return Truncation("reasoning_words", self.words)
 
 
 class JudgeSection(_Section):
     """The judge: ``base`` is a folder or hub name; ``adapter`` the shipped online judge.
+
+    ``adapters`` is the folder of all shipped judges, one folder a spec. ``autocast`` runs their
+    tests in bf16, as their training does; the online judge scores in fp32, so that its shipped
+    scores can be checked on any machine. ``shown_pairs``: pairs of the short training that
+    notebook 03 shows live beside the shipped ones.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
@@ -75,6 +84,7 @@ class JudgeSection(_Section):
 
     base: str | None = None
     adapter: Path | None = None
+    adapters: Path | None = None
     scores: Path | None = None
     with_question: bool = True
     prompt: Literal["plain", "chat"] = "plain"
@@ -82,6 +92,9 @@ class JudgeSection(_Section):
     max_tokens: int = Field(1024, ge=32)
     pairs_per_question: int = Field(2, ge=1)
     train_pairs: int = Field(500, ge=2)
+    shown_pairs: int = Field(1000, ge=2)
+    evaluate_every: int = Field(15, ge=1)
+    autocast: bool = False
     validation_pairs: int = Field(200, ge=2)
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
@@ -159,6 +172,7 @@ class Profile(_Section):
     pruning: Pruning = Pruning()
     deepconf: DeepConfSection = DeepConfSection()
     live: Live | None = None
+    ceiling: bool = False  # whether the world knows what a prefix can tell
     bootstrap_draws: int = Field(1000, ge=10)
     sentence_bert: str | None = None
     tokenizer: str | None = None

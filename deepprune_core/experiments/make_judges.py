@@ -1,0 +1,98 @@
+"""Train the judges that ship with a profile, and score what Tables 2 and 3 will ask.
+
+``python -m deepprune_core.experiments.make_judges --profile FILE`` trains every judge that is
+not in the profile's folder of adapters, the online judge first. A killed run goes on where it
+was; each judge is published as it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
+from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.training import all_specs
+from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.workflow.profile import ROOT, load_profile
+
+PARTS = ("adapter_model.safetensors", "adapter_config.json", "history.csv", "manifest.json")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train the judges that are missing, then score the pairs of the online traces."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepprune_core.experiments.make_judges", description=main.__doc__,
+        epilog="Both steps go on where a killed run stopped.",
+    )  # fmt: skip
+    parser.add_argument("names", nargs="*", help="which judges (default: all)")
+    parser.add_argument("--profile", type=Path, required=True, help="a YAML file")
+    parser.add_argument("--list", action="store_true", help="name the judges and stop")
+    parser.add_argument("--no-scores", action="store_true", help="only train")
+    options = parser.parse_args(arguments)
+    profile = load_profile(options.profile)
+    adapters, scores = profile.judge.adapters, profile.judge.scores
+    if adapters is None or scores is None:
+        parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
+    work = ROOT / "build" / "judges"
+    run = Run(profile, work, work)
+    specs = chosen(parser, run, options.names)
+    if options.list:
+        print("\n".join(spec.name for spec in specs))
+        return
+    for spec in specs:
+        make(run, spec, ROOT / adapters / spec.name)
+    if not options.no_scores:
+        score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
+
+
+def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:
+    """Return the named judges, or all of them with the online judge first."""
+    first = online_spec(run)
+    specs = {spec.name: spec for spec in (first, *all_specs(run))}
+    if unknown := sorted(set(names) - set(specs)):
+        parser.error(f"no judge {', '.join(unknown)}; there are {', '.join(specs)}")
+    return tuple(specs[name] for name in names or specs)
+
+
+def make(run: Run, spec: JudgeSpec, target: Path) -> None:
+    """Train one judge and publish it, unless it is there."""
+    if (target / "manifest.json").is_file():
+        print(f"{spec.name}: already there")
+        return
+    made = run.work / "judges" / spec.name
+    result = train(run, spec, out=made)
+    publish(made, target)
+    print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
+
+
+def publish(made: Path, target: Path) -> None:
+    """Copy a trained adapter to where it ships, whole or not at all, without a tokenizer."""
+    fresh = target.with_name(target.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name in PARTS:
+        shutil.copyfile(made / name, fresh / name)
+    fresh.rename(target)
+
+
+def score(run: Run, adapter: Path, scores: Path) -> None:
+    """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
+    judge, tokenizer = open_judge(run, adapter, scores), judge_tokenizer(run)
+    cut = run.cuts.online()
+    for traces in tqdm(run.online, desc="scores", unit="reasoner"):
+        for i in tqdm(range(len(traces.traces.questions)), desc=traces.model, leave=False):
+            one = traces.traces.questions[i].question_id
+            part = replace(traces, traces=traces.traces.select([one]), graded=(traces.graded[i],))
+            stored_questions(part, judge, cut, tokenizer)
+        judge.save()
+    print(f"{scores}: {judge.num_misses} scores computed, {judge.num_hits} were there")
+
+
+if __name__ == "__main__":
+    main()
