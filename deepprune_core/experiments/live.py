@@ -59,7 +59,9 @@ def play_live(
     assert live is not None
     parallel = max(64, live.traces)
     engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=parallel))
-    sampling = SamplingConfig(temperature=live.temperature, max_tokens=live.max_tokens)
+    sampling = SamplingConfig(
+        temperature=live.temperature, top_p=live.top_p, max_tokens=live.max_tokens
+    )
     runs = [
         LiveRun(q, p, live.traces, sampling, run.profile.seed)
         for q, p in zip(questions, prompts, strict=True)

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.baselines.self_consistency import MajorityCurve
-from deepprune_core.experiments.online import (
-    Cell,
-    control_cell,
-    control_curve,
-    play_all,
-    play_consistency,
-    play_deepconf,
-    play_pruning,
-    select,
-)
-from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.methods import CONTROL, CONTROLS, Online, named
+from deepprune_core.experiments.online import Cell
+from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate, span
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
@@ -26,62 +16,12 @@ from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
 from deepprune_core.reporting.reference import load_reference
 from deepprune_core.reporting.tables import Table
 
-CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
-
-
-@dataclass(frozen=True)
-class Online:
-    """All methods on one reasoner: ``cells`` over all its questions, and the control's curve."""
-
-    traces: GradedTraces
-    cells: tuple[Cell, ...]
-    curve: MajorityCurve
-
-    def on(self, benchmark: str) -> tuple[np.ndarray, tuple[Cell, ...]]:
-        """Return the benchmark's questions (mask) and every method's cell on them."""
-        mask = (self.traces.benchmark_of == benchmark) | (benchmark == "all")
-        return mask, tuple(select(cell, mask, benchmark) for cell in self.cells)
-
-
-def play_online(
-    run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion], judge_cost: float
-) -> Online:
-    """Return cons@N, both DeepConfs, DeepPrune under both rules, and both controls."""
-    n = max(len(group) for group in traces.traces.traces)
-    pruning = run.profile.pruning
-    cells = [play_all(run, f"cons@{n}", traces, play_consistency(traces))]
-    if traces.traces.has_confidences:
-        for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
-            play = play_deepconf(run, traces, keep)
-            cells.append(play_all(run, f"DeepConf-{label}", traces, play))
-    pruned = play_all(run, "DeepPrune", traces, play_pruning(questions, pruning.config()))
-    survivors = pruning.config(finish="survivors", vote="cluster_weighted")
-    cells += [
-        pruned,
-        play_all(run, "DeepPrune, survivors", traces, play_pruning(questions, survivors)),
-    ]
-    curve = control_curve(run, traces)
-    gross, net = control_cell(pruned, curve), control_cell(pruned, curve, net_of=judge_cost)
-    cells += [_renamed(gross, CONTROL), _renamed(net, CONTROL_NET)]
-    return Online(traces, tuple(cells), curve)
-
-
-def _renamed(cell: Cell, method: str) -> Cell:
-    from dataclasses import replace
-
-    return replace(cell, method=method)
-
 
 def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
     """Return DeepPrune's accuracy minus the control's, paired by question."""
     values = pruned.right.mean(axis=0) - control.right.mean(axis=0)
     rng = run.rng("difference", pruned.model, pruned.benchmark, control.method)
     return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
-
-
-def named(cells: Sequence[Cell], method: str) -> Cell:
-    """Return the cell of a method."""
-    return next(cell for cell in cells if cell.method == method)
 
 
 def table2(run: Run, results: Sequence[Online], judge_cost: float) -> Table:
@@ -147,7 +87,7 @@ def panels(
             points = [
                 Point(cell.method, cell.total_share(run), cell.accuracy(run))
                 for cell in cells
-                if not cell.method.startswith("majority")
+                if not cell.method.startswith("majority") and not cell.method.endswith(" judge")
             ]
             pruned = named(cells, "DeepPrune")
             points.append(
@@ -170,24 +110,26 @@ def _frontier(run: Run, online: Online, mask: np.ndarray) -> Frontier:
 
 
 def control_table(run: Run, results: Sequence[Online]) -> Table:
-    """Return DeepPrune minus the control, over all of a reasoner's questions."""
+    """Return DeepPrune minus the plain vote of equal tokens, over all of a reasoner's questions."""
     rows = []
     for online in results:
         _, cells = online.on("all")
-        pruned = named(cells, "DeepPrune")
-        for control in (CONTROL, CONTROL_NET):
-            other = named(cells, control)
-            rows.append(
-                (pruned.model, control, rate(pruned.accuracy(run)), rate(other.accuracy(run)),
-                 rate(difference(run, pruned, other)))
-            )  # fmt: skip
+        for method, controls in CONTROLS.items():
+            pruned = named(cells, method)
+            for control, label in zip(controls, ("same tokens", "same tokens net"), strict=True):
+                other = named(cells, control)
+                rows.append(
+                    (pruned.model, method, label, rate(pruned.accuracy(run)),
+                     rate(other.accuracy(run)), rate(difference(run, pruned, other)))
+                )  # fmt: skip
     return Table(
         "control",
         f"DeepPrune against a plain vote at the same cost. {run.profile.caption}",
-        ("reasoner", "control", "DeepPrune (%)", "control (%)", "difference (points)"),
+        ("reasoner", "method", "plain vote at", "method (%)", "plain vote (%)",
+         "difference (points)"),
         tuple(rows),
         ("Paired by question; intervals from resampling questions.",),
-    )
+    )  # fmt: skip
 
 
 def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:

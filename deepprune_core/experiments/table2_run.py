@@ -15,9 +15,10 @@ from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judge_data import cut_prefixes, judge_data, merge
 from deepprune_core.experiments.judges import open_judge
+from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
-from deepprune_core.experiments.table2 import Online, hero_traces, play_online
+from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput

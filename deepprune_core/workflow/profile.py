@@ -158,6 +158,7 @@ class Live(_Section):
     traces: int = Field(32, ge=2)
     max_tokens: int = Field(1100, ge=1)
     temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
 
 
 class Profile(_Section):

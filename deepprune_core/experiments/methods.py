@@ -1,0 +1,114 @@
+"""What Table 2 compares: cons@N, DeepConf, DeepPrune under its rules, its bounds, the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deepprune_core.baselines.self_consistency import MajorityCurve
+from deepprune_core.experiments.online import (
+    Cell,
+    control_cell,
+    control_curve,
+    play_all,
+    play_consistency,
+    play_deepconf,
+    play_pruning,
+    select,
+)
+from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.pruner import PruningConfig, StoredQuestion, symmetric_matrix
+
+CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
+WEIGHTED = "DeepPrune, cluster-weighted"
+# A plain vote that costs what a method costs, without and with the judge's tokens.
+CONTROLS = {
+    "DeepPrune": (CONTROL, CONTROL_NET),
+    WEIGHTED: ("majority, cluster-weighted's tokens", "majority, cluster-weighted's tokens net"),
+}
+
+
+@dataclass(frozen=True)
+class Online:
+    """All methods on one reasoner: ``cells`` over all its questions, and the control's curve."""
+
+    traces: GradedTraces
+    cells: tuple[Cell, ...]
+    curve: MajorityCurve
+
+    def on(self, benchmark: str) -> tuple[np.ndarray, tuple[Cell, ...]]:
+        """Return the benchmark's questions (mask) and every method's cell on them."""
+        mask = (self.traces.benchmark_of == benchmark) | (benchmark == "all")
+        return mask, tuple(select(cell, mask, benchmark) for cell in self.cells)
+
+
+def play_online(
+    run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion], judge_cost: float
+) -> Online:
+    """Return cons@N, both DeepConfs, DeepPrune under its rules, its bounds, and the controls.
+
+    The bounds are an oracle judge, who knows which traces agree, and a random one: the judge's
+    own scores, shuffled among a question's pairs.
+    """
+    n = max(len(group) for group in traces.traces.traces)
+    cells = [play_all(run, f"cons@{n}", traces, play_consistency(traces))]
+    if traces.traces.has_confidences:
+        for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
+            play = play_deepconf(run, traces, keep)
+            cells.append(play_all(run, f"DeepConf-{label}", traces, play))
+    judges = {
+        "": questions,
+        ", oracle judge": [oracle_scores(q) for q in questions],
+        ", random judge": [
+            shuffled_scores(q, run.rng("random judge", traces.model, q.question_id))
+            for q in questions
+        ],
+    }
+    for suffix, scored in judges.items():
+        for method, config in rules(run).items():
+            play = play_pruning(scored, config)
+            cells.append(play_all(run, f"{method}{suffix}", traces, play))
+    curve = control_curve(run, traces)
+    for method, (control, control_net) in CONTROLS.items():
+        pruned = named(cells, method)
+        gross, net = control_cell(pruned, curve), control_cell(pruned, curve, net_of=judge_cost)
+        cells += [_renamed(gross, control), _renamed(net, control_net)]
+    return Online(traces, tuple(cells), curve)
+
+
+def rules(run: Run) -> dict[str, PruningConfig]:
+    """Return DeepPrune's ways to finish and vote, by name; the paper's is plain ``DeepPrune``.
+
+    ``survivors``: every cluster's first trace finishes and has one vote. ``cluster-weighted``:
+    the same traces finish, and each votes with the size of its cluster.
+    """
+    pruning = run.profile.pruning
+    return {
+        "DeepPrune": pruning.config(),
+        "DeepPrune, survivors": pruning.config(finish="survivors"),
+        WEIGHTED: pruning.config(finish="survivors", vote="cluster_weighted"),
+    }
+
+
+def oracle_scores(question: StoredQuestion) -> StoredQuestion:
+    """Return the question with the truth as its scores; asking costs what the judge costs."""
+    same = question.classes[:, None] == question.classes[None, :]
+    return replace(question, scores=same.astype(np.float64))
+
+
+def shuffled_scores(question: StoredQuestion, rng: np.random.Generator) -> StoredQuestion:
+    """Return the question with its scores shuffled among its pairs."""
+    rows = np.stack(np.triu_indices(len(question.classes), k=1))
+    values = rng.permutation(question.scores[rows[0], rows[1]])
+    return replace(question, scores=symmetric_matrix(len(question.classes), rows, values))
+
+
+def _renamed(cell: Cell, method: str) -> Cell:
+    return replace(cell, method=method)
+
+
+def named(cells: Sequence[Cell], method: str) -> Cell:
+    """Return the cell of a method."""
+    return next(cell for cell in cells if cell.method == method)
