@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deepprune_core.baselines.self_consistency import MajorityCurve
+from deepprune_core.baselines.stopping import StoppedVote, adaptive_consistency, early_stopping
 from deepprune_core.experiments.online import (
     Cell,
     control_cell,
@@ -16,6 +17,7 @@ from deepprune_core.experiments.online import (
     play_consistency,
     play_deepconf,
     play_pruning,
+    play_stopping,
     select,
 )
 from deepprune_core.experiments.run import GradedTraces, Run
@@ -23,6 +25,10 @@ from deepprune_core.pruner import PruningConfig, StoredQuestion, symmetric_matri
 
 CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
 WEIGHTED = "DeepPrune, cluster-weighted"
+STOPPING: dict[str, Callable[..., StoppedVote]] = {
+    "adaptive consistency": adaptive_consistency,
+    "early stopping": early_stopping,
+}
 # A plain vote that costs what a method costs, without and with the judge's tokens.
 CONTROLS = {
     "DeepPrune": (CONTROL, CONTROL_NET),
@@ -47,7 +53,7 @@ class Online:
 def play_online(
     run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion], judge_cost: float
 ) -> Online:
-    """Return cons@N, both DeepConfs, DeepPrune under its rules, its bounds, and the controls.
+    """Return cons@N, its peers, DeepPrune under its rules, its bounds, and the controls.
 
     The bounds are an oracle judge, who knows which traces agree, and a random one: the judge's
     own scores, shuffled among a question's pairs.
@@ -58,6 +64,8 @@ def play_online(
         for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
             play = play_deepconf(run, traces, keep)
             cells.append(play_all(run, f"DeepConf-{label}", traces, play))
+    for label, rule in STOPPING.items():
+        cells.append(play_all(run, label, traces, play_stopping(traces, rule)))
     judges = {
         "": questions,
         ", oracle judge": [oracle_scores(q) for q in questions],

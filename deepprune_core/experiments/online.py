@@ -10,6 +10,7 @@ import numpy as np
 
 from deepprune_core.baselines.deepconf import DeepConfConfig, deepconf, prepare
 from deepprune_core.baselines.self_consistency import MajorityCurve, majority_curve, matched, stack
+from deepprune_core.baselines.stopping import StoppedVote
 from deepprune_core.experiments.judge_data import cut_prefixes
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.judging.inputs import Judge
@@ -195,6 +196,19 @@ def play_deepconf(run: Run, traces: GradedTraces, keep_percent: float) -> Play:
         outcome = deepconf(ready[j], order.tolist(), config)
         finished = ready[j].classes[list(outcome.finished)]
         return outcome.right, outcome.ledger, bool((finished == ready[j].gold_class).any())
+
+    return play
+
+
+def play_stopping(traces: GradedTraces, rule: Callable[..., StoppedVote]) -> Play:
+    """Return adaptive consistency or early-stopping self-consistency as a play."""
+
+    def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
+        graded = traces.graded[j]
+        tokens = np.array([t.num_tokens for t in traces.traces.traces[j]])
+        found = rule(graded.classes, tokens, graded.gold_class, order.tolist())
+        some = bool((graded.classes[list(found.finished)] == graded.gold_class).any())
+        return found.right, found.ledger, some
 
     return play
 

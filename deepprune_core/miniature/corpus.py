@@ -29,7 +29,6 @@ from deepprune_core.miniature.solutions import DataMix, draw_misconceptions, wri
 from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.truncation import first_reasoning_words
 
-BUCKET = 128
 PAIR_VERDICT_WEIGHT = 3.0
 
 
@@ -151,7 +150,10 @@ def draw_document(
 
 
 class Corpus:
-    """Length-bucketed batches; chunk ``i`` depends on ``(seed, i)`` alone, so a run resumes."""
+    """Batches whose lengths are rounded up to ``bucket`` tokens.
+
+    Chunk ``i`` depends on ``(seed, i)`` alone, so a run resumes.
+    """
 
     def __init__(
         self,
@@ -160,8 +162,9 @@ class Corpus:
         batch_tokens: int,
         chunk_batches: int,
         habits: Habits | None = None,
+        bucket: int = 128,
     ) -> None:
-        self.mix, self.forbidden, self.habits = mix, forbidden, habits
+        self.mix, self.forbidden, self.habits, self.bucket = mix, forbidden, habits, bucket
         self.batch_tokens, self.chunk_batches = batch_tokens, chunk_batches
         self.tokenizer = build_tokenizer()
 
@@ -185,7 +188,7 @@ class Corpus:
         documents.sort(key=lambda d: len(d[0]))
         batches: list[Batch] = []
         while documents:
-            length = -(-len(documents[-1][0]) // BUCKET) * BUCKET
+            length = -(-len(documents[-1][0]) // self.bucket) * self.bucket
             rows = max(1, self.batch_tokens // length)
             batches.append(self._batch(documents[-rows:], rows, length))
             documents = documents[:-rows]

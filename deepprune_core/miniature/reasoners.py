@@ -54,7 +54,7 @@ class ReasonerTraining:
         self.optimizers = split_optimizers(self.model, recipe.learning_rate)
         self.corpus = Corpus(
             recipe.mix, forbidden_fingerprints(), recipe.batch_tokens, recipe.chunk_batches,
-            recipe.habits,
+            recipe.habits, recipe.bucket,
         )  # fmt: skip
         self.position: dict[str, float] = {
             "chunk": 0,

@@ -2,11 +2,11 @@
 
 ``seedling`` is trained from nothing on plain problems: it learns the format and the arithmetic.
 ``base`` goes on with look-ups until they are sure, ``trunk`` learns the letters of options.
-``crown`` has read the world of ambiguous terms, solved by reasoners that nobody is. The four
-reasoners branch from it, each on its own table of readings and beliefs; that is what makes them
-agree with themselves, and with each other, to different degrees. The judge's base is ``crown``
-too: it can compare statements and knows what a verdict looks like, but was hardly taught when
-two traces agree.
+``crown`` has read the world of ambiguous terms, solved by reasoners that nobody is, and
+``canopy`` some more of it. The four reasoners branch from ``canopy``, each on its own table of
+readings and beliefs; that is what makes them agree with themselves, and with each other, to
+different degrees. ``reader``, the judge's base, is ``crown`` after drills of comparing: it can
+compare statements and knows what a verdict looks like, but was hardly taught when traces agree.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Recipe:
     learning_rate: float = 2e-3
     decay: float = 0.25
     batch_tokens: int = 8192
+    bucket: int = 128
     chunk_batches: int = 48
 
     @property
@@ -116,6 +117,18 @@ CROWN = Recipe(
 )  # fmt: skip
 
 
+CANOPY = Recipe(
+    name="canopy",
+    seed=16,
+    phases=(Phase(3 * M, (4, 9), lookups=0.02, options=0.02, terms=True),),
+    mix=DataMix(slip=0.0),
+    parent="crown",
+    learning_rate=1.2e-3,
+    chunk_batches=24,
+    decay=0.7,
+)
+
+
 def _habits(seed: int, *, sure: float, torn: float, beliefs: int, **rates: float) -> Habits:
     rng = np.random.default_rng([seed, 7])
     return draw_habits(rng, sure=sure, torn=torn, beliefs=beliefs, **rates)
@@ -137,12 +150,30 @@ def _branch(name: str, seed: int, tokens: float) -> Recipe:
         phases=(Phase(int(tokens * M), (4, 9), lookups=0.02, options=0.02, terms=True),),
         mix=DataMix(slip=0.0),
         habits=HABITS[name].softened(),
-        parent="crown",
+        parent="canopy",
         learning_rate=1e-3,
         chunk_batches=16,
         decay=0.6,
     )
 
+
+READER = Recipe(
+    name="reader",
+    seed=15,
+    phases=(
+        Phase(int(0.6 * M), (3, 9), terms=True, compare=1.0, items=1),
+        Phase(int(0.6 * M), (3, 9), terms=True, compare=1.0, items=2),
+        Phase(int(0.8 * M), (3, 9), terms=True, compare=1.0, items=3, filler=0.3),
+        Phase(int(1.2 * M), (3, 9), terms=True, compare=1.0, items=5, filler=0.6),
+    ),
+    mix=DataMix(slip=0.0),
+    parent="crown",
+    learning_rate=1e-3,
+    batch_tokens=2048,
+    bucket=32,
+    chunk_batches=64,
+    decay=0.3,
+)
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -151,27 +182,12 @@ RECIPES: dict[str, Recipe] = {
         BASE,
         TRUNK,
         CROWN,
+        CANOPY,
+        READER,
         _branch("ash", 21, 1.6),
         _branch("birch", 22, 1.6),
         _branch("cedar", 23, 1.6),
         _branch("oak", 24, 1.6),
     )
 }
-READER = Recipe(
-    name="reader",
-    seed=15,
-    phases=(
-        Phase(int(0.35 * M), (3, 9), terms=True, compare=1.0, items=1),
-        Phase(int(0.40 * M), (3, 9), terms=True, compare=1.0, items=2),
-        Phase(int(0.50 * M), (3, 9), terms=True, compare=1.0, items=3, filler=0.3),
-        Phase(int(0.75 * M), (3, 9), terms=True, compare=1.0, items=5, filler=0.6),
-    ),
-    mix=DataMix(slip=0.0),
-    parent="crown",
-    learning_rate=1e-3,
-    batch_tokens=2048,
-    chunk_batches=24,
-    decay=0.3,
-)
-RECIPES["reader"] = READER
 REASONERS = ("ash", "birch", "cedar", "oak")

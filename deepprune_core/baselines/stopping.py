@@ -1,0 +1,98 @@
+"""Peers that stop asking: adaptive consistency and early-stopping self-consistency, replayed.
+
+Both take whole traces one after the other (or window by window) and stop once more of them
+are unlikely to change the vote. Nothing is pruned within a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepprune_core.answers import UNGRADABLE
+from deepprune_core.ledger import Ledger
+from deepprune_core.voting import Vote, majority
+
+
+@dataclass(frozen=True)
+class StoppedVote:
+    """``finished``: the traces that were asked for, in order; all of them vote."""
+
+    finished: tuple[int, ...]
+    vote: Vote
+    ledger: Ledger
+    right: bool
+
+
+def probability_of_lead(first: int, second: int) -> float:
+    """Return P(the leading answer beats the runner-up in the long run), given their counts.
+
+    With a flat prior the leader's share among the two is Beta(first + 1, second + 1); this is
+    its mass above one half (Aggarwal et al. 2023, arXiv 2305.11860, section 3), in closed form.
+
+    >>> probability_of_lead(1, 0), probability_of_lead(4, 4)
+    (0.75, 0.5)
+    """
+    from scipy.stats import beta
+
+    return float(beta.sf(0.5, first + 1, second + 1))
+
+
+def adaptive_consistency(
+    classes: np.ndarray,
+    num_tokens: np.ndarray,
+    gold_class: int,
+    order: Sequence[int],
+    *,
+    confidence: float = 0.95,
+) -> StoppedVote:
+    """Return the vote that stops once the leader is ahead with probability ``confidence``.
+
+    ``classes``, ``num_tokens``: (n,), one a trace. Ungradable traces cost but do not count.
+    """
+    counts: dict[int, int] = {}
+    asked = 0
+    for trace in order:
+        asked += 1
+        if classes[trace] != UNGRADABLE:
+            counts[int(classes[trace])] = counts.get(int(classes[trace]), 0) + 1
+        first, second = (*sorted(counts.values(), reverse=True), 0, 0)[:2]
+        if probability_of_lead(first, second) > confidence:
+            break
+    return _stopped(classes, num_tokens, gold_class, order, asked)
+
+
+def early_stopping(
+    classes: np.ndarray,
+    num_tokens: np.ndarray,
+    gold_class: int,
+    order: Sequence[int],
+    *,
+    window: int = 5,
+) -> StoppedVote:
+    """Return the vote that stops after the first window of traces that all agree.
+
+    Early-stopping self-consistency (Li et al. 2024, arXiv 2401.10480): windows follow one
+    another without overlap; a window with an ungradable trace does not agree.
+    """
+    if window < 1:
+        raise ValueError(f"expected a window of at least 1 trace, got {window}")
+    asked = 0
+    while asked < len(order):
+        part = {int(classes[t]) for t in order[asked : asked + window]}
+        full = asked + window <= len(order)
+        asked = min(asked + window, len(order))
+        if full and len(part) == 1 and UNGRADABLE not in part:
+            break
+    return _stopped(classes, num_tokens, gold_class, order, asked)
+
+
+def _stopped(
+    classes: np.ndarray, num_tokens: np.ndarray, gold_class: int, order: Sequence[int], asked: int
+) -> StoppedVote:
+    rows = list(order[:asked])
+    vote = majority(classes[rows])
+    ledger = Ledger(kept=int(num_tokens[rows].sum()), baseline=int(num_tokens[list(order)].sum()))
+    return StoppedVote(tuple(rows), vote, ledger, vote.winner == gold_class)
