@@ -8,16 +8,20 @@ model's name lie in the schema's metadata, the confidences as float16 bytes.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepprune_core.formats import foreign
 from deepprune_core.traces import Question, Trace, TraceSet
 
+_log = logging.getLogger(__name__)
 COLUMNS = ("question_id", "trace_id", "text", "num_tokens", "answer", "finish_reason")
 
 
@@ -92,12 +96,8 @@ def _question(record: dict[str, Any], path: Path, where: str) -> Question:
     )
 
 
-def read_jsonl(path: Path) -> TraceSet:
-    """Return the trace set in a JSON-lines file; raises :class:`TraceFileError`."""
-    questions: list[Question] = []
-    groups: list[tuple[Trace, ...]] = []
-    models: dict[str, int] = {}
-    words = False
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (place, object) of every line."""
     for number, line in _lines(path):
         where = f"{path}:{number}"
         try:
@@ -106,20 +106,70 @@ def read_jsonl(path: Path) -> TraceSet:
             raise TraceFileError(f"{where}: not JSON ({error}); mend or remove the line") from None
         if not isinstance(record, dict):
             raise TraceFileError(f"{where}: expected an object; write one object a question")
+        yield where, record
+
+
+def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
+    """Return the trace set in records of our own format."""
+    questions: list[Question] = []
+    groups: list[tuple[Trace, ...]] = []
+    models: dict[str, str] = {}
+    words = False
+    for where, record in records:
         question = _question(record, path, where)
         entries = _field(record, "traces", list, where)
         group = tuple(_trace(e, i, question.question_id, where) for i, e in enumerate(entries))
         if len({t.trace_id for t in group}) != len(group):
             raise TraceFileError(f"{where}: a trace_id occurs twice; give each trace its own")
         words = words or any(isinstance(e, dict) and e.get("n_tokens") is None for e in entries)
-        models.setdefault(str(record.get("model") or path.stem), number)
+        models.setdefault(str(record.get("model") or path.stem), where)
         questions.append(question)
         groups.append(group)
-    _refuse_bad_set(path, [q.question_id for q in questions], models)
+    _refuse_bad_set(path, [q.question_id for q in questions], list(models))
     return TraceSet(next(iter(models)), tuple(questions), tuple(groups), words)
 
 
-def _refuse_bad_set(path: Path, ids: list[str], models: dict[str, int]) -> None:
+def read_jsonl(path: Path) -> TraceSet:
+    """Return the trace set in a JSON-lines file, ours or another tool's (:mod:`foreign`).
+
+    Raises:
+        TraceFileError: one line that names the file, the place, the fault and the fix.
+    """
+    records = _records(path)
+    first = next(records, None)
+    if first is None:
+        return _own([], path)
+    found = foreign.format_of(first[1]) if "traces" not in first[1] else None
+    if found is None:
+        return _own(itertools.chain([first], records), path)
+    _log.info("%s: read as %s", path, foreign.described(first[1]))
+    samples = [_sample(found, record, where) for where, record in [first, *records]]
+    return _own(((str(path), r) for r in foreign.joined(samples, path.stem)), path)
+
+
+def read_inspect(path: Path) -> TraceSet:
+    """Return the trace set in an inspect-ai log, JSON or ``.eval``; raises TraceFileError."""
+    if not path.exists():
+        raise TraceFileError(f"{path}: no such file; give the path of a trace file")
+    try:
+        records = list(foreign.inspect_samples(path))
+    except (ValueError, OSError) as error:
+        raise TraceFileError(f"{path}: no inspect-ai log ({error}); fetch it again") from None
+    found = next(f for f in foreign.FORMATS if f.name.startswith("inspect"))
+    samples = [_sample(found, r, f"{path}: sample {i}") for i, r in enumerate(records)]
+    return _own(((str(path), r) for r in foreign.joined(samples, path.stem)), path)
+
+
+def _sample(found: foreign.Format, record: foreign.Record, where: str) -> foreign.Sample:
+    try:
+        return found.read(record)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise TraceFileError(
+            f"{where}: not a record of {found.name} ({error!r}); mend or remove it"
+        ) from None
+
+
+def _refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
     if not ids:
         raise TraceFileError(f"{path}: holds no question; give a file with at least one line")
     twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
@@ -189,10 +239,14 @@ def read_parquet(path: Path) -> TraceSet:
 
 
 def read_traces(path: str | Path) -> TraceSet:
-    """Return the trace set in a ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file.
+    """Return the trace set in a ``.jsonl``, ``.jsonl.gz``, ``.parquet``, ``.json`` or ``.eval``.
+
+    The last two are inspect-ai logs; other tools' JSON lines are known by their fields.
 
     Raises:
         TraceFileError: one line that names the file, the place, the fault and the fix.
     """
     path = Path(path)
+    if path.suffix in (".json", ".eval"):
+        return read_inspect(path)
     return read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)
