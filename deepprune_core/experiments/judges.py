@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 
 from deepprune_core.experiments.judge_data import JudgeData, judge_data
 from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
+from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
 from deepprune_core.truncation import Truncation
@@ -191,6 +193,35 @@ def open_judge(
         )  # fmt: skip
 
     return CachedJudge(load, ScoreCache(fingerprint, scores))
+
+
+def copy_scores(shipped: Path | None, own: Path) -> None:
+    """Copy shipped scores to the run's own folder, whole or not at all, unless it has some."""
+    if shipped is None or not shipped.is_file() or own.exists():
+        return
+    own.parent.mkdir(parents=True, exist_ok=True)
+    fresh = own.with_suffix(".tmp")
+    shutil.copyfile(shipped, fresh)
+    fresh.replace(own)
+
+
+def score_afresh(
+    judge: CachedJudge, inputs: Sequence[JudgeInput], tolerance: float, what: str
+) -> float:
+    """Return the largest difference between stored scores and scores computed now.
+
+    Raises:
+        ValueError: it exceeds ``tolerance``: scores and weights do not belong together.
+    """
+    stored = judge.score(inputs)
+    anew = CachedJudge(judge.factory, ScoreCache(judge.cache.fingerprint)).score(inputs)
+    worst = float(np.abs(stored - anew).max(initial=0.0))
+    if worst > tolerance:
+        raise ValueError(
+            f"expected stored scores within {tolerance}, got a difference of {worst:.4f}; delete "
+            f"{what} and run again"
+        )
+    return worst
 
 
 def test_data(run: Run, truncation: Truncation, tokenizer: object) -> tuple[JudgeData, ...]:

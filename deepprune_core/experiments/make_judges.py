@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
+from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, test_data, train
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.table1 import SCORES
 from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.workflow.profile import ROOT, load_profile
@@ -63,12 +64,22 @@ def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple
 def make(run: Run, spec: JudgeSpec, target: Path) -> None:
     """Train one judge and publish it, unless it is there."""
     if (target / "manifest.json").is_file():
+        score_tests(run, spec, target)
         print(f"{spec.name}: already there")
         return
     made = run.work / "judges" / spec.name
     result = train(run, spec, out=made)
     publish(made, target)
+    score_tests(run, spec, target)
     print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
+
+
+def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
+    """Score the test pairs of Table 1 and keep the scores beside the adapter."""
+    judge = open_judge(run, adapter, adapter / SCORES, autocast=run.profile.judge.autocast)
+    for part in test_data(run, spec.truncation, judge_tokenizer(run)):
+        judge.score(part.inputs)
+    judge.save()
 
 
 def publish(made: Path, target: Path) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from deepprune_core.experiments.judges import (
     JudgeSpec,
     adapter_folder,
+    copy_scores,
     is_trained,
     leaky_spec,
     open_judge,
+    score_afresh,
     sweep_specs,
     table1_specs,
     test_data,
@@ -26,6 +28,9 @@ from deepprune_core.reporting.reference import Cut, Reference, load_reference
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 
+SCORES = "scores.parquet"  # a shipped judge's scores of the test pairs
+CHECKED = 50
+BF16_TOLERANCE = 0.05
 ROWS = ("plain", "focal", "oversampling", "both")
 ROW_NAMES = {
     "plain": "plain", "focal": "focal loss", "oversampling": "oversampling",
@@ -34,21 +39,25 @@ ROW_NAMES = {
 
 
 def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
-    """Return the result of a trained judge.
+    """Return the result of a trained judge; shipped scores are used, and a sample computed afresh.
 
     Raises:
         FileNotFoundError: it has not been trained yet.
+        ValueError: shipped scores and weights do not belong together.
     """
     adapter = adapter_folder(run, spec)
     if not is_trained(run, spec):
         raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
-    judge = open_judge(
-        run, adapter, run.work / "scores" / f"{spec.name}.parquet",
-        autocast=run.profile.judge.autocast,
-    )  # fmt: skip
+    own = run.work / "scores" / f"{spec.name}.parquet"
+    copy_scores(adapter / SCORES, own)
+    judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
     data = test_data(run, spec.truncation, tokenizer)
-    result = assess(run, f"{spec.truncation.label}, {ROW_NAMES[spec.row]}", judge, data,
-                    spec.truncation, spec.row)  # fmt: skip
+    name = f"{spec.truncation.label}, {ROW_NAMES[spec.row]}"
+    result = assess(run, name, judge, data, spec.truncation, spec.row)
+    if judge.num_hits:
+        rows = run.rng("check", spec.name).permutation(len(data[0]))[:CHECKED]
+        sample = [data[0].inputs[i] for i in rows]
+        score_afresh(judge, sample, BF16_TOLERANCE, str(adapter / SCORES))
     judge.save()
     return result
 
@@ -59,9 +68,7 @@ def assess_all(run: Run, specs: Sequence[JudgeSpec], tokenizer: Any) -> list[Jud
     Raises:
         FileNotFoundError: none of them is.
     """
-    there = [spec for spec in specs if is_trained(run, spec)]
-    if not there:
-        return [assess_trained(run, specs[0], tokenizer)]
+    there = [spec for spec in specs if is_trained(run, spec)] or specs[:1]
     return [assess_trained(run, spec, tokenizer) for spec in there]
 
 

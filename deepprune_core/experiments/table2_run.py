@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judge_data import cut_prefixes, judge_data, merge
-from deepprune_core.experiments.judges import open_judge
+from deepprune_core.experiments.judges import copy_scores, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
@@ -22,7 +21,7 @@ from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput
-from deepprune_core.judging.score_cache import CachedJudge, ScoreCache
+from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.pairs import all_pairs, split_by_question
 from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.plots_online import hero
@@ -104,12 +103,7 @@ def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
 def online_judge(run: Run) -> CachedJudge:
     """Return the shipped judge; its stored scores are copied to the run's own folder first."""
     settings, own = run.profile.judge, run.work / "scores" / "online.parquet"
-    shipped = ROOT / settings.scores if settings.scores else None
-    if shipped is not None and shipped.is_file() and not own.exists():
-        own.parent.mkdir(parents=True, exist_ok=True)
-        fresh = own.with_suffix(".tmp")
-        shutil.copyfile(shipped, fresh)
-        fresh.replace(own)
+    copy_scores(ROOT / settings.scores if settings.scores else None, own)
     return open_judge(run, ROOT / settings.adapter if settings.adapter else None, own)
 
 
@@ -131,14 +125,7 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
             chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
         )
     ]
-    stored = setup.judge.score(inputs)
-    anew = CachedJudge(setup.judge.factory, ScoreCache(setup.judge.cache.fingerprint)).score(inputs)
-    worst = float(np.abs(stored - anew).max())
-    if worst > TOLERANCE:
-        raise ValueError(
-            f"expected stored scores within {TOLERANCE}, got a difference of {worst:.4f}; delete "
-            f"{run.profile.judge.scores} and run again"
-        )
+    worst = score_afresh(setup.judge, inputs, TOLERANCE, str(run.profile.judge.scores))
     return f"{setup.check}; {len(inputs)} scored afresh differ by at most {worst:.1e}"
 
 
