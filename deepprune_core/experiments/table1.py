@@ -15,7 +15,6 @@ from deepprune_core.experiments.judges import (
     leaky_spec,
     open_judge,
     score_afresh,
-    sweep_specs,
     table1_specs,
     test_data,
 )
@@ -23,7 +22,6 @@ from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess, ceiling
 from deepprune_core.experiments.text import NOTHING, number, percent
 from deepprune_core.reporting.plots import Compared
-from deepprune_core.reporting.plots_online import Lengths
 from deepprune_core.reporting.reference import Cut, Reference, load_reference
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
@@ -179,11 +177,9 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         "04",
         f"The best row is {best.name} with AUROC {number(best.auroc)}; the paper's is 25 words "
         f"with both switches ({top:.3f} in v1, {reference.table1_v2_auroc:.3f} in v2).",
-        f"Training lifts the average by {gain:+.3f} over the zero-shot base "
-        f"({number(zero.auroc)}), in the direction the paper reports.",
-        "The rows' intervals overlap, so our data do not rank the switches."
-        if overlapping
-        else f"The worst row ({worst.name}, {number(worst.auroc)}) lies clearly below.",
+        f"Training changes the average by {gain:+.3f} over the zero-shot base "
+        f"({number(zero.auroc)})" + (", in the direction the paper reports." if gain > 0 else "."),
+        *(_ranking(worst, overlapping) if len(results) > 1 else []),
         *(
             [f"Tokens and words with both switches: {number(both['tokens'].auroc)} and "
              f"{number(both['reasoning_words'].auroc)}."]
@@ -194,6 +190,12 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         f"A reader of no trace that knows each question's agreement rate has {best.oracle:.3f} "
         "pooled: pooled AUROC rewards knowing the question.",
     )  # fmt: skip
+
+
+def _ranking(worst: JudgeResult, overlapping: bool) -> list[str]:
+    if overlapping:
+        return ["The rows' intervals overlap, so our data do not rank the switches."]
+    return [f"The worst row ({worst.name}, {number(worst.auroc)}) lies clearly below."]
 
 
 def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
@@ -252,49 +254,3 @@ def similarity_table(run: Run, results: Sequence[tuple[str, JudgeResult]]) -> Ta
         (*rows, *bounds),
         (f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions.",),
     )
-
-
-def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
-    """Return Figure 4's lines: unseen reasoners, their average, the ceiling; per kind of cut."""
-    panels = {}
-    for kind, title in (("tokens", "tokens"), ("reasoning_words", "words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
-        if not mine:
-            continue
-        k = [r.cut.k for r in mine]
-        lines = [
-            Lengths(part.model, k, [r.parts[i].auroc for r in mine])
-            for i, part in enumerate(mine[0].parts)
-        ]
-        panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
-        if top := [c.auroc for c in ceilings(run, mine)]:
-            panels[title].append(Lengths("ceiling", k, top))
-    return panels
-
-
-def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
-    """Return Figure 4 in numbers, with how much of a trace each prefix holds."""
-    reference = load_reference()
-    rows = []
-    for kind, key in (("tokens", "tokens"), ("reasoning_words", "words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
-        paper = list(reference.figure4[key].items())  # type: ignore[index]
-        top = ceilings(run, mine)
-        for i, result in enumerate(mine):
-            k, auroc = paper[i] if i < len(paper) else (NOTHING, float("nan"))
-            showed = float(np.mean([p.data.showed_answer for p in result.parts]))
-            rows.append(
-                (result.cut.label, str(k), f"{auroc:.3f}", number(result.auroc),
-                 number(result.within), number(top[i].auroc) if top else NOTHING,
-                 number(top[i].within) if top else NOTHING, number(result.tnr), percent(showed))
-            )  # fmt: skip
-    return Table(
-        "truncation",
-        f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
-        ("ours", "paper's k", "AUROC paper", "AUROC ours", "within question", "ceiling",
-         "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
-        tuple(rows),
-        (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions.",
-         "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
-         *untrained_note(run, sweep_specs(run))),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figure 2b and 2c: SentenceBERT and the zero-shot judge; and words for Figure 4."""
+"""Figure 2b and 2c: SentenceBERT and the zero-shot judge."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def judge_tokenizer(run: Run) -> Any:
 def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of the judge's base model without any training on pairs of traces."""
     cut = run.cuts.online()
-    judge = open_judge(run, None, run.work / "scores" / "zero-shot.parquet")
+    scores = run.work / "scores" / "zero-shot.parquet"
+    judge = open_judge(run, None, scores, autocast=run.profile.judge.autocast)
     result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
     judge.save()
     return result
@@ -84,27 +85,3 @@ def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
             "question format, so it stands for an instruct model, not for a blank one."
         )
     return run.note("02", *sentences)
-
-
-def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
-    """Return what agrees with the paper's Figure 4 and what does not."""
-    sentences = []
-    for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
-        if len(mine) < 2:
-            continue
-        best = max(mine, key=lambda r: r.auroc.value)
-        least = min(mine, key=lambda r: r.auroc.value)
-        clear = best.auroc.low > least.auroc.high
-        sentences.append(
-            f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
-            f"{least.cut.k} ({number(least.auroc)}); "
-            + ("the difference is clear." if clear else "the intervals overlap.")
-        )
-    paper = load_reference().figure4
-    top = {cut: max(values, key=lambda k, v=values: v[k]) for cut, values in paper.items()}  # type: ignore[misc]
-    sentences.append(
-        f"The paper finds a peak in the middle for tokens ({top['tokens']}) and at the shortest "
-        f"prefix for words ({top['words']}), without intervals."
-    )
-    return run.note("07", *sentences)

@@ -1,0 +1,86 @@
+"""Figure 4: how a judge's skill grows with the length of the prefix, and the ceiling above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepprune_core.experiments.judges import sweep_specs
+from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.skill import JudgeResult
+from deepprune_core.experiments.table1 import ceilings, untrained_note
+from deepprune_core.experiments.text import NOTHING, number, percent
+from deepprune_core.reporting.plots_online import Lengths
+from deepprune_core.reporting.reference import load_reference
+from deepprune_core.reporting.tables import Table
+
+
+def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
+    """Return Figure 4's lines: unseen reasoners, their average, the ceiling; per kind of cut."""
+    panels = {}
+    for kind, title in (("tokens", "tokens"), ("reasoning_words", "words")):
+        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        if not mine:
+            continue
+        k = [r.cut.k for r in mine]
+        lines = [
+            Lengths(part.model, k, [r.parts[i].auroc for r in mine])
+            for i, part in enumerate(mine[0].parts)
+        ]
+        panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
+        if top := [c.auroc for c in ceilings(run, mine)]:
+            panels[title].append(Lengths("ceiling", k, top))
+    return panels
+
+
+def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
+    """Return Figure 4 in numbers, with how much of a trace each prefix holds."""
+    reference = load_reference()
+    rows = []
+    for kind, key in (("tokens", "tokens"), ("reasoning_words", "words")):
+        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        paper = list(reference.figure4[key].items())  # type: ignore[index]
+        top = ceilings(run, mine)
+        for i, result in enumerate(mine):
+            k, auroc = paper[i] if i < len(paper) else (NOTHING, float("nan"))
+            showed = float(np.mean([p.data.showed_answer for p in result.parts]))
+            rows.append(
+                (result.cut.label, str(k), f"{auroc:.3f}", number(result.auroc),
+                 number(result.within), number(top[i].auroc) if top else NOTHING,
+                 number(top[i].within) if top else NOTHING, number(result.tnr), percent(showed))
+            )  # fmt: skip
+    return Table(
+        "truncation",
+        f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
+        ("ours", "paper's k", "AUROC paper", "AUROC ours", "within question", "ceiling",
+         "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
+        tuple(rows),
+        (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions.",
+         "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
+         *untrained_note(run, sweep_specs(run))),
+    )  # fmt: skip
+
+
+def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
+    """Return what agrees with the paper's Figure 4 and what does not."""
+    sentences = []
+    for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
+        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        if len(mine) < 2:
+            continue
+        best = max(mine, key=lambda r: r.auroc.value)
+        least = min(mine, key=lambda r: r.auroc.value)
+        clear = best.auroc.low > least.auroc.high
+        sentences.append(
+            f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
+            f"{least.cut.k} ({number(least.auroc)}); "
+            + ("the difference is clear." if clear else "the intervals overlap.")
+        )
+    paper = load_reference().figure4
+    top = {cut: max(values, key=lambda k, v=values: v[k]) for cut, values in paper.items()}  # type: ignore[misc]
+    sentences.append(
+        f"The paper finds a peak in the middle for tokens ({top['tokens']}) and at the shortest "
+        f"prefix for words ({top['words']}), without intervals."
+    )
+    return run.note("07", *sentences)
