@@ -1,0 +1,273 @@
+"""Any OpenAI-compatible completions endpoint as an engine: a vLLM server, or several of them.
+
+Traces are streamed; closing a stream aborts it on the server, which stops generating (vLLM does,
+at its next step). A request goes to the endpoint with the fewest open ones, and is tried again
+with growing pauses while no token has arrived. Tokens are counted by the servers where they show
+their metrics, else from what arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from deepprune_core.engines.base import CONFIDENCE_TOP_K, Chunk, Request, SamplingConfig
+from deepprune_core.truncation import Tokenizer
+
+_GENERATED = re.compile(r"^vllm:generation_tokens_total(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
+_TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+
+
+class EndpointError(RuntimeError):
+    """An endpoint that cannot be used; one line with its address, the fault and the fix."""
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """``urls`` end in ``/v1``; ``attempts`` before the first token; times are in seconds.
+
+    ``token_ids``: ask the server for the ids of its tokens (vLLM does; others ignore it, and the
+    tokenizer then counts the text).
+    """
+
+    urls: tuple[str, ...]
+    model: str
+    api_key: str | None = None
+    attempts: int = 4
+    connect_s: float = 10.0
+    read_s: float = 600.0
+    token_ids: bool = True
+
+
+@dataclass
+class _Open:
+    """One running request: its response, and whether it was aborted."""
+
+    response: httpx.Response | None = None
+    aborted: bool = False
+
+
+@dataclass
+class _Progress:
+    """What one request has received so far."""
+
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    confidences: list[float] = field(default_factory=list)
+    finish: str | None = None
+
+
+class OpenAIEngine:
+    """A source of traces behind HTTP. Use :func:`open_openai`."""
+
+    def __init__(
+        self, settings: EndpointSettings, tokenizer: Tokenizer, client: httpx.AsyncClient
+    ) -> None:
+        self.settings, self.tokenizer, self._client = settings, tokenizer, client
+        self._running: dict[str, _Open] = {}
+        self._load = dict.fromkeys(settings.urls, 0)
+        self._received = 0
+        self._start = self._counted()
+
+    async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
+        """Yield growing chunks until the request finishes or is aborted.
+
+        Raises:
+            EndpointError: no endpoint answered, or one refused the request.
+        """
+        url = min(self._load, key=lambda one: self._load[one])
+        self._load[url] += 1
+        running = self._running[request.request_id] = _Open()
+        progress = _Progress()
+        try:
+            running.response = await self._opened(url, request, config)
+            async for event in _events(running.response):
+                if running.aborted:
+                    break
+                self._take(event, progress, config)
+                if progress.finish is None and event.get("choices"):
+                    yield _chunk(request, progress, config)
+        except httpx.HTTPError as error:
+            if not running.aborted:
+                raise EndpointError(
+                    f"{url}: broke off after {len(progress.ids)} tokens ({error!r}); "
+                    "is the server still running?"
+                ) from error
+        finally:
+            self._load[url] -= 1
+            self._running.pop(request.request_id, None)
+            if running.response is not None:
+                await running.response.aclose()
+        if running.aborted:
+            progress.finish = "abort"
+        yield _chunk(request, progress, config)
+
+    async def abort(self, request_id: str) -> None:
+        """Close a request's stream, which stops it on the server; unknown ids are ignored."""
+        running = self._running.get(request_id)
+        if running is None:
+            return
+        running.aborted = True
+        if running.response is not None:
+            await running.response.aclose()
+
+    def generated_tokens(self) -> int:
+        """Return the tokens generated since the engine was opened, as the servers count them.
+
+        Tokens that arrived here stand in where a server shows no metrics.
+        """
+        counted = self._counted()
+        return self._received if counted is None else counted - (self._start or 0)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def _opened(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
+        retry = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_attempt(self.settings.attempts),
+            wait=wait_exponential_jitter(multiplier=0.2, max=10),
+            reraise=True,
+        )
+        try:
+            async for attempt in retry:
+                with attempt:
+                    return await self._send(url, request, config)
+        except httpx.HTTPStatusError as error:
+            raise EndpointError(f"{url}: {_reason(error.response)}") from error
+        except httpx.HTTPError as error:
+            raise EndpointError(
+                f"{url}: no answer ({error!r}); is the server running there?"
+            ) from error
+        raise AssertionError("a retried call either returns or raises")
+
+    async def _send(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
+        sent = self._client.build_request(
+            "POST", f"{url.rstrip('/')}/completions", json=self._body(request, config)
+        )
+        response = await self._client.send(sent, stream=True)
+        if response.is_error:
+            await response.aread()
+            await response.aclose()
+            response.raise_for_status()
+        return response
+
+    def _body(self, request: Request, config: SamplingConfig) -> dict[str, Any]:
+        prompt: str | list[int] = request.prompt
+        if request.prefix:
+            ids = self.tokenizer.encode(request.prompt, add_special_tokens=False)
+            prompt = [*ids, *request.prefix]
+        body: dict[str, Any] = {
+            "model": self.settings.model,
+            "prompt": prompt,
+            "stream": True,
+            "seed": request.seed,
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "max_tokens": config.max_tokens - len(request.prefix),
+        }
+        if config.top_k:
+            body["top_k"] = config.top_k
+        if config.confidences:
+            body["logprobs"] = CONFIDENCE_TOP_K
+        if self.settings.token_ids:
+            body["return_token_ids"] = True
+        return body
+
+    def _take(self, event: dict[str, Any], progress: _Progress, config: SamplingConfig) -> None:
+        for choice in event.get("choices") or ():
+            before = len(progress.ids)
+            progress.text += choice.get("text") or ""
+            ids = choice.get("token_ids")
+            if ids is not None:
+                progress.ids.extend(ids)
+            else:
+                progress.ids = self.tokenizer.encode(progress.text, add_special_tokens=False)
+            self._received += max(0, len(progress.ids) - before)
+            if config.confidences:
+                tops = (choice.get("logprobs") or {}).get("top_logprobs") or ()
+                progress.confidences.extend(map(_confidence, tops))
+            progress.finish = choice.get("finish_reason") or progress.finish
+
+    def _counted(self) -> int | None:
+        """Return the sum of the servers' own counters; None if one of them shows none."""
+        total = 0.0
+        for url in self.settings.urls:
+            try:
+                found = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/metrics", timeout=5)
+            except httpx.HTTPError:
+                return None
+            values = _GENERATED.findall(found.text) if found.is_success else []
+            if not values:
+                return None
+            total += sum(map(float, values))
+        return int(total)
+
+
+def open_openai(settings: EndpointSettings, tokenizer: Tokenizer) -> OpenAIEngine:
+    """Return an engine for one endpoint or several that serve the same model.
+
+    Raises:
+        ValueError: no address, or one that is no http address.
+    """
+    wrong = [url for url in settings.urls if not url.startswith(("http://", "https://"))]
+    if wrong or not settings.urls:
+        raise ValueError(
+            f"expected addresses such as http://localhost:8000/v1, got {wrong or 'none'}"
+        )
+    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    timeout = httpx.Timeout(settings.read_s, connect=settings.connect_s)
+    client = httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout)
+    return OpenAIEngine(settings, tokenizer, client)
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    """Yield the JSON objects of a server-sent event stream, up to ``[DONE]``."""
+    try:
+        async for line in response.aiter_lines():
+            if not line.startswith("data:"):
+                continue
+            data = line.removeprefix("data:").strip()
+            if data == "[DONE]":
+                return
+            yield json.loads(data)
+    except httpx.StreamClosed:  # aborted between two reads
+        return
+
+
+def _chunk(request: Request, progress: _Progress, config: SamplingConfig) -> Chunk:
+    confidences = np.array(progress.confidences, np.float16) if config.confidences else None
+    return Chunk(request.request_id, tuple(progress.ids), progress.finish, confidences)
+
+
+def _confidence(top: dict[str, float]) -> float:
+    """Return minus the mean of the 20 highest log-probabilities at a position."""
+    return -float(np.mean(sorted(top.values(), reverse=True)[:CONFIDENCE_TOP_K]))
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _TRY_AGAIN
+    return isinstance(error, httpx.TransportError)
+
+
+def _reason(response: httpx.Response) -> str:
+    """Return a refusal in one line: the status and what the server said."""
+    said: Any = response.text
+    try:
+        said = response.json()
+        said = said.get("error", said)
+        said = said.get("message", said) if isinstance(said, dict) else said
+    except ValueError:
+        pass
+    line = " ".join(str(said).split())[:200]
+    return f"HTTP {response.status_code}: {line or response.reason_phrase}"

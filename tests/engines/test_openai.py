@@ -1,0 +1,220 @@
+"""The HTTP engine against a real server on the loopback address, which counts what it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from deepprune_core.engines.base import Request, SamplingConfig
+from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
+from deepprune_core.engines.sampler import last_chunk
+from deepprune_core.miniature.tokenizer import build_tokenizer
+
+TOKENIZER = build_tokenizer()
+WORDS = ["so", "Bob", "has", "then"] * 50  # a token each
+
+
+@dataclass
+class Fake:
+    """A completions server that sends one word every few milliseconds."""
+
+    sent: int = 0
+    requests: list[dict] = field(default_factory=list)
+    failures: int = 0
+    status: int = 503
+    metrics: bool = True
+    pause: float = 0.002
+
+    def app(self):
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+        from starlette.routing import Route
+
+        async def complete(request):
+            body = await request.json()
+            self.requests.append(body)
+            if self.failures:
+                self.failures -= 1
+                return JSONResponse({"error": {"message": "not\nnow"}}, status_code=self.status)
+            return StreamingResponse(self.words(body), media_type="text/event-stream")
+
+        async def metrics(request):
+            if not self.metrics:
+                return PlainTextResponse("", status_code=404)
+            return PlainTextResponse(f'vllm:generation_tokens_total{{m="x"}} {float(self.sent)}\n')
+
+        return Starlette(routes=[Route("/v1/completions", complete, methods=["POST"]),
+                                 Route("/metrics", metrics)])  # fmt: skip
+
+    async def words(self, body: dict) -> AsyncIterator[str]:
+        words = WORDS[: body["max_tokens"]]
+        for i, word in enumerate(words):
+            await asyncio.sleep(self.pause)
+            self.sent += 1
+            choice = {"text": f" {word}" if i else word, "index": 0, "finish_reason": None}
+            if body.get("logprobs"):
+                choice["logprobs"] = {"top_logprobs": [{str(k): -float(k) for k in range(21)}]}
+            if i == len(words) - 1:
+                choice["finish_reason"] = "length"
+            yield f"data: {json.dumps({'choices': [choice]})}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+def served(fake: Fake) -> Iterator[str]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(fake.app(), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def url(fake: Fake) -> Iterator[str]:
+    yield from served(fake)
+
+
+def engine(*urls: str) -> OpenAIEngine:
+    return open_openai(EndpointSettings(urls, "small", attempts=3), TOKENIZER)
+
+
+def ask(name: str = "one", **prefix: tuple[int, ...]) -> Request:
+    return Request(name, "what has Bob?", 7, **prefix)
+
+
+def run(work):
+    return asyncio.run(work())
+
+
+def test_a_stream_grows_and_is_counted_like_the_server_counts(fake, url):
+    async def work():
+        one = engine(url)
+        chunks = [c async for c in one.stream(ask(), SamplingConfig(max_tokens=8))]
+        total = one.generated_tokens()
+        await one.close()
+        return chunks, total
+
+    chunks, total = run(work)
+    lengths = [c.num_tokens for c in chunks]
+    assert lengths == sorted(lengths)
+    assert chunks[-1].finish_reason == "length"
+    assert TOKENIZER.decode(list(chunks[-1].token_ids)) == " ".join(WORDS[:8])
+    assert total == fake.sent == 8
+    body = fake.requests[0]
+    assert (body["seed"], body["max_tokens"], body["model"]) == (7, 8, "small")
+
+
+def test_an_abort_stops_the_server(fake, url):
+    async def work():
+        one = engine(url)
+        last = None
+        async for chunk in one.stream(ask(), SamplingConfig(max_tokens=200)):
+            last = chunk
+            if chunk.num_tokens >= 10:
+                await one.abort("one")
+        await one.abort("nobody")
+        await asyncio.sleep(0.1)
+        await one.close()
+        return last
+
+    last = run(work)
+    assert last.finish_reason == "abort"
+    assert 10 <= last.num_tokens <= fake.sent < 60
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_told(fake, url):
+    async def work():
+        one = engine(url)
+        fake.failures = 2
+        found = await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        fake.failures, fake.status = 1, 400
+        with pytest.raises(EndpointError, match=r"/v1: HTTP 400: not now$"):
+            await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        await one.close()
+        return found
+
+    assert run(work).num_tokens == 4
+    assert len(fake.requests) == 4
+
+
+def test_nobody_there_is_told_in_one_line():
+    async def work():
+        one = engine("http://127.0.0.1:9/v1")
+        with pytest.raises(EndpointError, match="is the server running there") as error:
+            await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        await one.close()
+        return str(error.value)
+
+    assert "\n" not in run(work)
+
+
+def test_requests_are_shared_between_endpoints(fake, url):
+    other = Fake()
+
+    async def work(second):
+        one = engine(url, second)
+        streams = [one.stream(ask(str(i)), SamplingConfig(max_tokens=20)) for i in range(6)]
+        await asyncio.gather(*map(last_chunk, streams))
+        await one.close()
+
+    for second in served(other):
+        asyncio.run(work(second))
+    assert len(fake.requests) == len(other.requests) == 3
+
+
+def test_tokens_that_arrived_count_where_a_server_shows_no_metrics(fake, url):
+    fake.metrics = False
+
+    async def work():
+        one = engine(url)
+        found = await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=8)))
+        total = one.generated_tokens()
+        await one.close()
+        return found, total
+
+    found, total = run(work)
+    assert total == found.num_tokens
+
+
+def test_confidences_are_means_of_the_twenty_likeliest(url):
+    async def work():
+        one = engine(url)
+        config = SamplingConfig(max_tokens=3, confidences=True)
+        found = await last_chunk(one.stream(ask(), config))
+        await one.close()
+        return found
+
+    np.testing.assert_allclose(run(work).confidences, np.full(3, np.mean(range(20))))
+
+
+def test_a_prefix_is_sent_as_ids_and_shortens_what_may_follow(fake, url):
+    async def work():
+        one = engine(url)
+        await last_chunk(one.stream(ask(prefix=(5, 6)), SamplingConfig(max_tokens=10)))
+        await one.close()
+
+    run(work)
+    ids = TOKENIZER.encode("what has Bob?", add_special_tokens=False)
+    assert fake.requests[0]["prompt"] == [*ids, 5, 6]
+    assert fake.requests[0]["max_tokens"] == 8
+
+
+def test_an_address_without_http_is_refused():
+    with pytest.raises(ValueError, match="expected addresses such as"):
+        engine("localhost:8000")
