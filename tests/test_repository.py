@@ -159,6 +159,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert done.returncode == 0
 
 
+def seconds_to_import(module: str) -> float:
+    """Return the best of three cold starts."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    runs = [
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        for _ in range(3)
+    ]
+    return min(float(run.stdout) for run in runs)
+
+
+def test_importing_the_package_is_far_quicker_than_importing_numpy() -> None:
+    assert seconds_to_import("deepprune_core") < 0.5 * seconds_to_import("numpy")
+
+
 def test_names_at_the_top_are_those_of_their_modules() -> None:
     assert sorted(deepprune_core.HOMES) == deepprune_core.__all__
     for name in deepprune_core.__all__:
