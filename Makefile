@@ -50,7 +50,7 @@ endif
 
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
-DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/*) $(TRACES)
+DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces judges behaviour world-check \
 	readme test lint format types check-notebooks verify clean clean-venv
@@ -124,10 +124,10 @@ notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
 
 # --- the miniature world: already in data/, remade only on request ------------------------------
 
-reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/models lacks (hours)
+reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/miniature lacks (hours)
 	$(PY) -m deepprune_core.miniature.reasoners
 
-traces: $(INSTALLED) ## Sample the traces that data/traces lacks
+traces: $(INSTALLED) ## Sample the traces that data/miniature lacks
 	$(PY) -m deepprune_core.miniature.sampling
 
 judges: $(INSTALLED) ## Train the judges that the profile's folder lacks (hours), and score pairs

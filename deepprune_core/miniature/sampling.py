@@ -1,7 +1,7 @@
 """Sample the miniature's traces: which reasoner answers which question set how often.
 
-``python -m deepprune_core.miniature.sampling`` writes ``data/traces/<job>.parquet`` for every
-job that is not there yet. A killed run keeps its finished questions and continues.
+``python -m deepprune_core.miniature.sampling`` writes ``data/miniature/traces/<job>.parquet`` for
+every job that is not there yet. A killed run keeps its finished questions and continues.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_traces
 from deepprune_core.engines.transformers import TransformersEngine, open_transformers
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.formats.trace_files import write_parquet
+from deepprune_core.judging.loading import load_causal_lm
 from deepprune_core.miniature.benchmarks import BENCHMARKS, questions_of
+from deepprune_core.miniature.confidence import with_confidences
 from deepprune_core.miniature.habits import SAMPLING_TEMPERATURE
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.reporting.tables import write_atomically
-from deepprune_core.traces import Trace, TraceSet
 
 MAX_TOKENS = 1200
 TOP_P = 0.95
@@ -68,11 +67,7 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     """Sample one job, write its Parquet file, then its manifest; return the file."""
     job, target, started = JOBS[name], out / f"{name}.parquet", time.monotonic()
     config = SamplingConfig(
-        temperature=SAMPLING_TEMPERATURE,
-        top_p=TOP_P,
-        max_tokens=MAX_TOKENS,
-        confidences=job.confidences,
-        whole=True,
+        temperature=SAMPLING_TEMPERATURE, top_p=TOP_P, max_tokens=MAX_TOKENS, whole=True
     )
     sampling = SamplingJob(
         job.reasoner, questions_of(job.sets), job.traces, config, RUN_SEED,
@@ -83,7 +78,11 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     traces = sample_traces(engine, engine.tokenizer, sampling, work, parallel=parallel)
     counted = engine.generated_tokens()
     engine.close()
-    write_parquet(coarse(traces), target)
+    if job.confidences:
+        model, tokenizer = load_causal_lm(models / job.reasoner)
+        prompts = [prompt_text(question.text) for question in traces.questions]
+        traces = with_confidences(model, tokenizer, traces, prompts)
+    write_parquet(traces, target)
     weights = (models / job.reasoner / "model.safetensors").read_bytes()
     manifest = {
         "job": asdict(job),
@@ -101,22 +100,6 @@ def run_job(name: str, models: Path, out: Path, engine_name: EngineName, paralle
     write_atomically(out / f"{name}.json", json.dumps(manifest, indent=1) + "\n")
     remove_work(work)
     return target
-
-
-def coarse(traces: TraceSet) -> TraceSet:
-    """Return the traces with confidences in steps of 1/8 nat, which pack into under a byte each.
-
-    A group's confidence is a mean over dozens of tokens, so the steps do not show in it.
-    """
-
-    def rounded(trace: Trace) -> Trace:
-        if trace.confidences is None:
-            return trace
-        steps = np.round(np.asarray(trace.confidences, np.float32) * 8) / 8
-        return replace(trace, confidences=steps.astype(np.float16))
-
-    groups = tuple(tuple(map(rounded, group)) for group in traces.traces)
-    return replace(traces, traces=groups)
 
 
 def _package(engine: EngineName) -> str:
