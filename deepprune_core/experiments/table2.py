@@ -16,6 +16,9 @@ from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
 from deepprune_core.reporting.reference import load_reference
 from deepprune_core.reporting.tables import Table
 
+# The methods of the figure; the table has all of them.
+DRAWN = ("cons", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, survivors")
+
 
 def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
     """Return DeepPrune's accuracy minus the control's, paired by question."""
@@ -87,7 +90,7 @@ def panels(
             points = [
                 Point(cell.method, cell.total_share(run), cell.accuracy(run))
                 for cell in cells
-                if not cell.method.startswith("majority") and not cell.method.endswith(" judge")
+                if cell.method.split("@")[0] in DRAWN
             ]
             pruned = named(cells, "DeepPrune")
             points.append(
