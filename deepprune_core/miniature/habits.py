@@ -12,19 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deepprune_core.miniature.problems import MODULUS, Step, apply
+from deepprune_core.miniature.problems import Step
+from deepprune_core.miniature.solutions import Misconception, draw_misconceptions
 from deepprune_core.miniature.terms import READINGS, RIGHT, TERMS
 
 SAMPLING_TEMPERATURE = 0.6
 CONTEXTS = ("name", "number")
-
-
-@dataclass(frozen=True)
-class Belief:
-    """A wrong ``value`` of an operation, written with probability ``strength``."""
-
-    value: int
-    strength: float
+STRENGTH = (0.1, 0.4)  # of a belief
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Habits:
     """
 
     readings: Mapping[tuple[str, str], Mapping[str, float]]
-    beliefs: Mapping[tuple[str, int, int], Belief] = field(default_factory=dict)
+    beliefs: Mapping[tuple[str, int, int], Misconception] = field(default_factory=dict)
     passes: tuple[float, ...] = (0.6, 0.4)
     rethink: float = 0.05
     catch: float = 0.5
@@ -75,19 +69,6 @@ def flatten(probabilities: list[float], temperature: float) -> list[float]:
     return [float(p) for p in powers / powers.sum()]
 
 
-def draw_beliefs(
-    rng: np.random.Generator, count: int, strength: tuple[float, float] = (0.1, 0.4)
-) -> dict[tuple[str, int, int], Belief]:
-    """Return ``count`` operations with a fixed wrong value each, products mostly."""
-    beliefs: dict[tuple[str, int, int], Belief] = {}
-    while len(beliefs) < count:
-        op = ("times", "times", "minus", "plus")[int(rng.integers(4))]
-        left, right = (int(v) for v in rng.integers(2, MODULUS, size=2))
-        wrong = (apply(op, left, right) + int(rng.choice((-1, 1, 2)))) % MODULUS
-        beliefs[op, left, right] = Belief(wrong, float(rng.uniform(*strength)))
-    return beliefs
-
-
 def draw_readings(
     rng: np.random.Generator, *, sure: float, torn: float, leaning_wrong: float = 0.2
 ) -> dict[tuple[str, str], dict[str, float]]:
@@ -119,7 +100,7 @@ def draw_habits(
 ) -> Habits:
     """Return a reasoner's table and its rates."""
     readings = draw_readings(rng, sure=sure, torn=torn)
-    return replace(Habits(readings, draw_beliefs(rng, beliefs)), **rates)  # type: ignore[arg-type]
+    return replace(Habits(readings, draw_misconceptions(rng, beliefs, STRENGTH)), **rates)  # type: ignore[arg-type]
 
 
 def invented_habits(rng: np.random.Generator) -> Habits:

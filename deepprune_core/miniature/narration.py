@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from deepprune_core.miniature.habits import Habits
-from deepprune_core.miniature.problems import LETTERS, MODULUS, Problem, Step, apply, operand
+from deepprune_core.miniature.problems import Problem, Step, apply, operand
 from deepprune_core.miniature.solutions import CAUSES, CHECKS, MUSINGS, OPENERS, REPAIR, RESULTS
 from deepprune_core.miniature.terms import READINGS, TERMS, operation_of
 
@@ -135,17 +135,10 @@ class _Narrator:
         self.known[step.name] = value
 
     def answer(self) -> None:
-        target, options = self.problem.target, self.problem.options
+        target = self.problem.target
         value = self.known[target]
         self.out.append(f"{self.pick(RESULTS)} {target} has {value}.")
-        if not options:
-            self.out.append(f"answer: \\boxed{{{value}}}")
-        elif value in options:
-            letter = LETTERS[options.index(value)]
-            self.out.append(f"{value} is {letter}. answer: \\boxed{{{letter}}}")
-        else:
-            letter = LETTERS[min(range(4), key=lambda i: (options[i] - value) % MODULUS)]
-            self.out.append(f"{value} is missing. answer: \\boxed{{{letter}}}")
+        self.out.append(self.problem.closing(value))
 
 
 def narrate(problem: Problem, habits: Habits, rng: np.random.Generator) -> str:

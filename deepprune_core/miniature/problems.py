@@ -99,6 +99,19 @@ class Problem:
         value = self.values()[self.target]
         return LETTERS[self.options.index(value)] if self.options else str(value)
 
+    def letter(self, value: int) -> str:
+        """Return the option that holds a value, or the next one above it if none does."""
+        options = self.options
+        return LETTERS[min(range(len(options)), key=lambda i: (options[i] - value) % MODULUS)]
+
+    def closing(self, value: int) -> str:
+        """Return the last sentence of a solution that found ``value`` for the target."""
+        if not self.options:
+            return f"answer: \\boxed{{{value}}}"
+        letter = self.letter(value)
+        found = f"{value} is {letter}." if value in self.options else f"{value} is missing."
+        return f"{found} answer: \\boxed{{{letter}}}"
+
     def text(self) -> str:
         """Return the question as a reader sees it."""
         lines = " ".join(f"{s}." for s in self.statements)

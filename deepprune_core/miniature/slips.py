@@ -16,7 +16,7 @@ from pathlib import Path
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.miniature.benchmarks import SETS, all_problems, question_ids
 from deepprune_core.miniature.habits import Habits
-from deepprune_core.miniature.problems import LETTERS, MODULUS, Problem, Step, apply, operand
+from deepprune_core.miniature.problems import Problem, Step, apply, operand
 from deepprune_core.miniature.recipes import HABITS
 from deepprune_core.miniature.terms import READINGS, TERMS, operation_of
 
@@ -127,11 +127,10 @@ class _Reader:
         if not match or match[1] != self.problem.target:
             self.slips.append("answer")
             return
-        value, options = self.known.get(self.problem.target), self.problem.options
+        value = self.known.get(self.problem.target)
         wanted = str(value)
-        if options and value is not None:
-            nearest = min(range(4), key=lambda i: (options[i] - value) % MODULUS)
-            wanted = LETTERS[options.index(value) if value in options else nearest]
+        if self.problem.options and value is not None:
+            wanted = self.problem.letter(value)
         if match[3] != wanted or match[2] != str(value):
             self.slips.append("answer")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepprune_core.miniature.problems import LETTERS, MODULUS, Op, Problem, Step, apply, operand
+from deepprune_core.miniature.problems import MODULUS, Op, Problem, Step, apply, operand
 
 OPENERS = ("so", "now", "then", "hmm, so", "so then", "but first", "well,", "now then", "hmm,")
 LEAVES = ("so", "then", "since", "and so", "and then", "because")
@@ -68,7 +68,7 @@ class DataMix:
 
 
 def draw_misconceptions(
-    rng: np.random.Generator, count: int
+    rng: np.random.Generator, count: int, strength: tuple[float, float] = (0.2, 0.7)
 ) -> dict[tuple[str, int, int], Misconception]:
     """Return ``count`` operations with a fixed wrong value each, products mostly."""
     facts: dict[tuple[str, int, int], Misconception] = {}
@@ -76,7 +76,7 @@ def draw_misconceptions(
         op = BELIEF_OPS[int(rng.integers(len(BELIEF_OPS)))]
         left, right = (int(v) for v in rng.integers(2, MODULUS, size=2))
         wrong = (apply(op, left, right) + int(rng.choice((-1, 1, 2)))) % MODULUS
-        facts[op, left, right] = Misconception(wrong, float(rng.uniform(0.2, 0.7)))
+        facts[op, left, right] = Misconception(wrong, float(rng.uniform(*strength)))
     return facts
 
 
@@ -195,16 +195,7 @@ class _Writer:
         target = self.problem.target
         value = self.known[target]
         self.out.append(f"{self.pick(RESULTS)} {target} has {value}.")
-        if not self.problem.options:
-            self.out.append(f"answer: \\boxed{{{value}}}")
-            return
-        options = self.problem.options
-        if value in options:
-            letter = LETTERS[options.index(value)]
-            self.out.append(f"{value} is {letter}. answer: \\boxed{{{letter}}}")
-        else:
-            letter = LETTERS[min(range(4), key=lambda i: (options[i] - value) % MODULUS)]
-            self.out.append(f"{value} is missing. answer: \\boxed{{{letter}}}")
+        self.out.append(self.problem.closing(value))
 
 
 def write_solution(problem: Problem, mix: DataMix, rng: np.random.Generator) -> str:
