@@ -166,7 +166,7 @@ class CausalLMJudge:
         margins = self._margins(list(place))[[place[pair] for pair in asked]]
         self._refuse_nan(margins, len(inputs))
         # fp32 sums differ in their last bits with the layout of a batch; ranks should not.
-        margins = np.round(margins, 4)
+        margins = np.round(margins, 3)
         scores = 1 / (1 + np.exp(-np.clip(margins, -700, 700)))
         return scores.reshape(-1, len(inputs)).mean(axis=0) if len(inputs) else scores
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_f
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT
+
+BF16_TOLERANCE = 0.05  # between two machines' bf16
 
 if TYPE_CHECKING:
     from deepprune_core.judge import CausalLMJudge
@@ -157,6 +158,8 @@ def train(
         alpha=settings.alpha if spec.focal else None,
         lora_rank=settings.lora_rank,
         lora_alpha=2 * settings.lora_rank,
+        share_heads=settings.share_heads,
+        autocast=settings.train_autocast,
         evaluate_every=settings.evaluate_every,
         seed=run.profile.seed,
     )
@@ -195,25 +198,18 @@ def open_judge(
     return CachedJudge(load, ScoreCache(fingerprint, scores))
 
 
-def copy_scores(shipped: Path | None, own: Path) -> None:
-    """Copy shipped scores to the run's own folder, whole or not at all, unless it has some."""
-    if shipped is None or not shipped.is_file() or own.exists():
-        return
-    own.parent.mkdir(parents=True, exist_ok=True)
-    fresh = own.with_suffix(".tmp")
-    shutil.copyfile(shipped, fresh)
-    fresh.replace(own)
-
-
 def score_afresh(
-    judge: CachedJudge, inputs: Sequence[JudgeInput], tolerance: float, what: str
+    judge: CachedJudge,
+    inputs: Sequence[JudgeInput],
+    stored: np.ndarray,
+    tolerance: float,
+    what: str,
 ) -> float:
-    """Return the largest difference between stored scores and scores computed now.
+    """Return the largest difference between ``stored`` scores (n,) and scores computed now.
 
     Raises:
         ValueError: it exceeds ``tolerance``: scores and weights do not belong together.
     """
-    stored = judge.score(inputs)
     anew = CachedJudge(judge.factory, ScoreCache(judge.cache.fingerprint)).score(inputs)
     worst = float(np.abs(stored - anew).max(initial=0.0))
     if worst > tolerance:

@@ -8,21 +8,27 @@ was; each judge is published as it is done.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
+from safetensors.torch import load_file, save_file
 
-from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, test_data, train
-from deepprune_core.experiments.online import stored_questions
-from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
+from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
 from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.judging.pair_scores import file_digest
+from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.training.state import HISTORY, MANIFEST
+from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile
 
-PARTS = ("adapter_model.safetensors", "adapter_config.json", "history.csv", "manifest.json")
+WEIGHTS = "adapter_model.safetensors"
+PARTS = (WEIGHTS, "adapter_config.json", HISTORY, MANIFEST)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,33 +82,45 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
 
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
-    judge = open_judge(run, adapter, adapter / SCORES, autocast=run.profile.judge.autocast)
-    for part in test_data(run, spec.truncation, judge_tokenizer(run)):
-        judge.score(part.inputs)
-    judge.save()
+    files, unseen = run.profile.traces.unseen, run.unseen
+    _score(run, adapter, spec.truncation, files, unseen, adapter / SCORES)
 
 
 def publish(made: Path, target: Path) -> None:
-    """Copy a trained adapter to where it ships, whole or not at all, without a tokenizer."""
+    """Copy a trained adapter to where it ships, in bf16, whole or not at all, no tokenizer."""
     fresh = target.with_name(target.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for name in PARTS:
         shutil.copyfile(made / name, fresh / name)
+    weights = fresh / WEIGHTS
+    save_file({k: v.bfloat16() for k, v in load_file(weights).items()}, weights)
+    weights.chmod(0o644)  # safetensors writes 0600
+    manifest = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))
+    manifest["sha256"] = {WEIGHTS: file_digest(weights)}
+    write_atomically(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     fresh.rename(target)
 
 
 def score(run: Run, adapter: Path, scores: Path) -> None:
     """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
-    judge, tokenizer = open_judge(run, adapter, scores), judge_tokenizer(run)
-    cut = run.cuts.online()
-    for traces in tqdm(run.online, desc="scores", unit="reasoner"):
-        for i in tqdm(range(len(traces.traces.questions)), desc=traces.model, leave=False):
-            one = traces.traces.questions[i].question_id
-            part = replace(traces, traces=traces.traces.select([one]), graded=(traces.graded[i],))
-            stored_questions(part, judge, cut, tokenizer)
-        judge.save()
-    print(f"{scores}: {judge.num_misses} scores computed, {judge.num_hits} were there")
+    files = run.profile.traces.online
+    count = _score(run, adapter, run.cuts.online(), files, run.online, scores)
+    print(f"{scores}: {count} scores computed")
+
+
+def _score(
+    run: Run,
+    adapter: Path,
+    cut: Truncation,
+    files: Sequence[Path],
+    traces: Sequence[GradedTraces],
+    path: Path,
+) -> int:
+    judge = open_judge(run, adapter, run.work / "unused", autocast=run.profile.judge.autocast)
+    stored, model = open_scores(path, judge, files, traces), judge.factory()
+    tokenizer = judge_tokenizer(run)
+    return sum(score_everything(model, stored, one, cut, tokenizer, path) for one in traces)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from deepprune_core.baselines.stopping import StoppedVote
 from deepprune_core.experiments.judge_data import cut_prefixes
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.pair_scores import PairScores
 from deepprune_core.ledger import Ledger
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import (
@@ -27,18 +28,30 @@ from deepprune_core.truncation import Tokenizer, Truncation
 
 
 def stored_questions(
-    traces: GradedTraces, judge: Judge, truncation: Truncation, tokenizer: Tokenizer
+    traces: GradedTraces,
+    judge: Judge,
+    truncation: Truncation,
+    tokenizer: Tokenizer,
+    stored: PairScores | None = None,
 ) -> tuple[StoredQuestion, ...]:
     """Return every question with the scores of all its pairs; unknown ones are judged now."""
     prefixes = cut_prefixes(traces.traces, truncation, tokenizer)
     questions = traces.traces.questions
-    pairs = [
-        pair_inputs(q.text, [p.text for p in group])
-        for q, group in zip(questions, prefixes, strict=True)
+    found = [
+        None if stored is None else stored.get(traces.model, question.question_id, len(group))
+        for question, group in zip(questions, prefixes, strict=True)
     ]
-    inputs = [pair for _, group in pairs for pair in group]
-    scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
-    ends = np.cumsum([len(group) for _, group in pairs])[:-1]
+    judged = iter(
+        _judged(
+            judge,
+            [
+                (question.text, [p.text for p in group])
+                for question, group, known in zip(questions, prefixes, found, strict=True)
+                if known is None
+            ],
+        )
+    )
+    matrices = [next(judged) if known is None else known for known in found]
     return tuple(
         StoredQuestion(
             question_id=question.question_id,
@@ -48,14 +61,29 @@ def stored_questions(
             prefix_tokens=np.array(
                 [math.ceil(p.fraction * t.num_tokens) for p, t in zip(cut, group, strict=True)]
             ),
-            scores=symmetric_matrix(len(group), rows, part),
-            judge_tokens=symmetric_matrix(len(group), rows, cost),
+            scores=scores,
+            judge_tokens=tokens,
         )
-        for question, graded, group, cut, (rows, _), part, cost in zip(
-            questions, traces.graded, traces.traces.traces, prefixes, pairs,
-            np.split(scores, ends), np.split(tokens, ends), strict=True,
+        for question, graded, group, cut, (scores, tokens) in zip(
+            questions, traces.graded, traces.traces.traces, prefixes, matrices, strict=True
         )
-    )  # fmt: skip
+    )
+
+
+def _judged(
+    judge: Judge, groups: Sequence[tuple[str, Sequence[str]]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (scores, prompt tokens) among the prefixes of every (question, prefixes)."""
+    pairs = [pair_inputs(question, prefixes) for question, prefixes in groups]
+    inputs = [pair for _, group in pairs for pair in group]
+    scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
+    ends = np.cumsum([len(group) for _, group in pairs])[:-1]
+    return [
+        (symmetric_matrix(len(texts), rows, part), symmetric_matrix(len(texts), rows, cost))
+        for (_, texts), (rows, _), part, cost in zip(
+            groups, pairs, np.split(scores, ends), np.split(tokens, ends), strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from deepprune_core.experiments.judges import (
+    BF16_TOLERANCE,
     JudgeSpec,
     adapter_folder,
-    copy_scores,
     is_trained,
     leaky_spec,
     open_judge,
@@ -20,15 +20,15 @@ from deepprune_core.experiments.judges import (
 )
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess, ceiling
+from deepprune_core.experiments.stored_scores import open_scores, preload
 from deepprune_core.experiments.text import NOTHING, number, percent
 from deepprune_core.reporting.plots import Compared
 from deepprune_core.reporting.reference import Cut, Reference, load_reference
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 
-SCORES = "scores.parquet"  # a shipped judge's scores of the test pairs
+SCORES = "pairs.parquet"  # a shipped judge's scores of the test pairs
 CHECKED = 50
-BF16_TOLERANCE = 0.05
 ROWS = ("plain", "focal", "oversampling", "both")
 ROW_NAMES = {
     "plain": "plain", "focal": "focal loss", "oversampling": "oversampling",
@@ -47,15 +47,17 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     if not is_trained(run, spec):
         raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
     own = run.work / "scores" / f"{spec.name}.parquet"
-    copy_scores(adapter / SCORES, own)
     judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
     data = test_data(run, spec.truncation, tokenizer)
+    stored = open_scores(adapter / SCORES, judge, run.profile.traces.unseen, run.unseen)
+    for part, traces in zip(data, run.unseen, strict=True):
+        preload(judge, stored, traces, traces.pairs, part.inputs)
     name = f"{spec.truncation.label}, {ROW_NAMES[spec.row]}"
     result = assess(run, name, judge, data, spec.truncation, spec.row)
     if judge.num_hits:
         rows = run.rng("check", spec.name).permutation(len(data[0]))[:CHECKED]
         sample = [data[0].inputs[i] for i in rows]
-        score_afresh(judge, sample, BF16_TOLERANCE, str(adapter / SCORES))
+        score_afresh(judge, sample, judge.score(sample), BF16_TOLERANCE, str(adapter / SCORES))
     judge.save()
     return result
 

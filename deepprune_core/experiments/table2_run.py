@@ -13,10 +13,11 @@ from tqdm import tqdm
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judge_data import cut_prefixes, judge_data, merge
-from deepprune_core.experiments.judges import copy_scores, open_judge, score_afresh
+from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.stored_scores import open_scores
 from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
@@ -57,13 +58,17 @@ def open_online(run: Run) -> OnlineSetup:
     if run.profile.judge.base is None:
         return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
-    cut = run.cuts.online()
+    cut, settings = run.cuts.online(), run.profile.judge
+    shipped = ROOT / settings.scores if settings.scores else None
+    stored = open_scores(shipped, judge, run.profile.traces.online, run.online)
     questions = tuple(
-        stored_questions(traces, judge, cut, tokenizer)
+        stored_questions(traces, judge, cut, tokenizer, stored)
         for traces in tqdm(run.online, desc="scores", unit="reasoner", delay=5)
     )
     judge.save()
-    check = f"{judge.num_hits} scores from the store, {judge.num_misses} computed now"
+    pairs = sum(len(q.classes) * (len(q.classes) - 1) // 2 for one in questions for q in one)
+    new = judge.num_hits + judge.num_misses
+    check = f"{pairs - new} scores from the store, {judge.num_misses} computed now"
     return OnlineSetup(
         judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
     )
@@ -101,31 +106,34 @@ def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
 
 
 def online_judge(run: Run) -> CachedJudge:
-    """Return the shipped judge; its stored scores are copied to the run's own folder first."""
+    """Return the shipped judge; scores that the store lacks are kept in the run's own folder."""
     settings, own = run.profile.judge, run.work / "scores" / "online.parquet"
-    copy_scores(ROOT / settings.scores if settings.scores else None, own)
-    return open_judge(run, ROOT / settings.adapter if settings.adapter else None, own)
+    adapter = ROOT / settings.adapter if settings.adapter else None
+    return open_judge(run, adapter, own, autocast=settings.autocast)
 
 
 def check_scores(run: Run, setup: OnlineSetup) -> str:
     """Return how far a random sample of stored scores lies from freshly computed ones.
 
     Raises:
-        ValueError: a stored score is off by more than 0.001.
+        ValueError: a stored score is off by more than the tolerance.
     """
     if not isinstance(setup.judge, CachedJudge):
         return setup.check
-    rng, traces = run.rng("check"), setup.traces[0]
-    cut = run.cuts.online()
+    rng, traces, questions = run.rng("check"), setup.traces[0], setup.questions[0]
+    cut, autocast = run.cuts.online(), run.profile.judge.autocast
     chosen = traces.pairs.take(rng.permutation(len(traces.pairs))[:CHECKED])
     prefixes = cut_prefixes(traces.traces, cut, setup.tokenizer)
+    places = list(
+        zip(chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True)
+    )
     inputs = [
         JudgeInput(traces.traces.questions[q].text, prefixes[q][i].text, prefixes[q][j].text)
-        for q, i, j in zip(
-            chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
-        )
+        for q, i, j in places
     ]
-    worst = score_afresh(setup.judge, inputs, TOLERANCE, str(run.profile.judge.scores))
+    stored = np.array([questions[q].scores[i, j] for q, i, j in places])
+    tolerance = BF16_TOLERANCE if autocast else TOLERANCE
+    worst = score_afresh(setup.judge, inputs, stored, tolerance, str(run.profile.judge.scores))
     return f"{setup.check}; {len(inputs)} scored afresh differ by at most {worst:.1e}"
 
 

@@ -147,13 +147,13 @@ def _branch(name: str, seed: int, tokens: float) -> Recipe:
     return Recipe(
         name=name,
         seed=seed,
-        phases=(Phase(int(tokens * M), (4, 9), lookups=0.02, options=0.02, terms=True),),
+        phases=(Phase(int(tokens * M), (4, 9), lookups=0.02, options=0.06, terms=True),),
         mix=DataMix(slip=0.0),
         habits=HABITS[name].softened(),
         parent="canopy",
         learning_rate=1e-3,
         chunk_batches=16,
-        decay=0.6,
+        decay=0.7,
     )
 
 
@@ -184,10 +184,10 @@ RECIPES: dict[str, Recipe] = {
         CROWN,
         CANOPY,
         READER,
-        _branch("ash", 21, 1.6),
-        _branch("birch", 22, 1.6),
-        _branch("cedar", 23, 1.6),
-        _branch("oak", 24, 1.6),
+        _branch("ash", 21, 3.4),
+        _branch("birch", 22, 3.4),
+        _branch("cedar", 23, 3.4),
+        _branch("oak", 24, 3.4),
     )
 }
 REASONERS = ("ash", "birch", "cedar", "oak")

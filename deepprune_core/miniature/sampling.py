@@ -47,9 +47,9 @@ JOBS: dict[str, Job] = {
     "ash-train": Job("ash", ("mini-train", "mini-train-science"), 12, confidences=False),
     "ash-dev": Job("ash", ("mini-dev",), 8, confidences=False),
     "ash": Job("ash", tuple(BENCHMARKS), 16, confidences=False),
-    "birch": Job("birch", tuple(BENCHMARKS), 16, confidences=True),
-    "cedar": Job("cedar", tuple(BENCHMARKS), 16, confidences=True),
-    "oak": Job("oak", tuple(BENCHMARKS), 16, confidences=True),
+    "birch": Job("birch", tuple(BENCHMARKS), 64, confidences=True),
+    "cedar": Job("cedar", tuple(BENCHMARKS), 64, confidences=True),
+    "oak": Job("oak", tuple(BENCHMARKS), 64, confidences=True),
 }
 
 

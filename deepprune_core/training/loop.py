@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from deepprune_core.judge import CausalLMJudge, pad_right, token_batches, weights_digest
+from deepprune_core.judge import CausalLMJudge, pad_right, weights_digest
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import VerdictModel, trainable
-from deepprune_core.training.plan import TrainConfig, plan_batches, rate_scale
+from deepprune_core.training.passes import Pass, PassPlanner
+from deepprune_core.training.plan import TrainConfig, rate_scale
 from deepprune_core.training.state import (
     MANIFEST,
     CheckpointFolder,
@@ -114,13 +115,11 @@ class _Training:
         )
         encode = self.judge.encoder.encode
         self.pairs = [encode(p.question, p.first, p.second) for p in train.inputs]
-        self.lengths = np.array([pair.num_tokens for pair in self.pairs])
+        self.planner = PassPlanner(train.inputs, self.pairs, config)
         self.plan = [
             (epoch, batch)
             for epoch in range(config.epochs)
-            for batch in plan_batches(
-                self.lengths, config.batch_tokens, np.random.default_rng([config.seed, epoch])
-            )
+            for batch in self.planner.epoch(np.random.default_rng([config.seed, epoch]))
         ]
         parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.parameters = list(parameters.values())
@@ -195,7 +194,7 @@ class _Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         before = self.history[-1] if self.history else HistoryRow(0, 0, 0, 0, 0.0, 0.0, 0.0)
-        tokens = before.tokens + int(self.lengths[batch].sum())
+        tokens = before.tokens + int(self.planner.lengths[batch].sum())
         return HistoryRow(step + 1, epoch, before.pairs + len(batch), tokens, loss, rate, norm)
 
     def _backward(self, batch: np.ndarray) -> Tensor:
@@ -208,27 +207,29 @@ class _Training:
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         weight = 1.0 / len(batch) if len(mine) else 0.0
         mine = mine if len(mine) else batch[:1]  # every process must take part in the sync
-        passes = token_batches(self.lengths[mine], self.judge.batch_tokens)
+        passes = self.planner.passes(mine)
         total = torch.zeros((), device=accelerator.device)
-        for i, rows in enumerate(passes):
+        for i, one in enumerate(passes):
             last_pass = i + 1 == len(passes)
             with nullcontext() if last_pass else accelerator.no_sync(self.module):
-                loss = self._loss(mine[rows]) * weight
+                loss = self._loss(one) * weight
                 accelerator.backward(loss * accelerator.num_processes)  # the sync averages
             total += loss.detach()
         return total
 
-    def _loss(self, rows: np.ndarray) -> Tensor:
+    def _loss(self, one: Pass) -> Tensor:
+        """Return the summed loss of a pass's pairs."""
         from deepprune_core.focal import focal_loss
 
         device = self.accelerator.device
-        texts = [np.concatenate([self.pairs[i].head, self.pairs[i].tail]) for i in rows]
-        ids, last = pad_right(texts, device)
+        ids, last = pad_right(one.texts, device)
+        head = None if one.head is None else pad_right([one.head], device)[0]
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = self.module(ids, last)
-        labels = torch.from_numpy(self.train.labels[rows]).to(device)
+            logits = self.module(ids, last, head)
+        labels = torch.from_numpy(self.train.labels[one.rows]).to(device)
+        chosen = logits[torch.from_numpy(one.text_of).to(device)]
         return focal_loss(
-            logits, labels, gamma=self.config.gamma, alpha=self.config.alpha, reduction="sum"
+            chosen, labels, gamma=self.config.gamma, alpha=self.config.alpha, reduction="sum"
         )
 
     def _validated(self, row: HistoryRow) -> HistoryRow:

@@ -18,9 +18,16 @@ class VerdictModel(torch.nn.Module):
         super().__init__()
         self.model, self.labels = model, labels
 
-    def forward(self, ids: Tensor, last: Tensor) -> Tensor:
-        """Return ``(batch, 2)`` fp32 logits: different, same."""
-        return verdict_logits(self.model, ids, last, self.labels)
+    def forward(self, ids: Tensor, last: Tensor, head: Tensor | None = None) -> Tensor:
+        """Return ``(batch, 2)`` fp32 logits: different, same.
+
+        ``ids``: (batch, length) whole prompts, or what follows ``head``: (1, length), read once.
+        """
+        cache = None
+        if head is not None:
+            cache = self.model.get_decoder()(input_ids=head, use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(ids))
+        return verdict_logits(self.model, ids, last, self.labels, cache)
 
 
 def trainable(model: Any, config: TrainConfig) -> Any:

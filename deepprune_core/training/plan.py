@@ -20,6 +20,8 @@ class TrainConfig:
     ``gamma`` and ``alpha`` are the focal loss's (gamma 0 and alpha None: cross-entropy; the
     paper's training tool shows 2.0 and 0.5). ``lora_rank`` None trains all weights, in fp32.
     ``warmup`` is a share of the steps; the rate then falls to 0 by ``schedule``.
+    ``share_heads``: pairs with one question and first prefix go into one step, which reads that
+    part once for all of them, and a repeated pair once; the gradient is that of reading each.
     """
 
     learning_rate: float = 1e-4
@@ -39,6 +41,7 @@ class TrainConfig:
     max_grad_norm: float = 1.0
     autocast: bool = True
     gradient_checkpointing: bool = False
+    share_heads: bool = False
     evaluate_every: int = 100
     checkpoint_every: int = 200
     seed: int = 0
@@ -71,3 +74,22 @@ def plan_batches(
         part = order[start : start + bucket]
         batches += [part[batch] for batch in token_batches(lengths[part], budget)]
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def plan_shared_batches(
+    heads: np.ndarray,
+    head_tokens: np.ndarray,
+    tail_tokens: np.ndarray,
+    budget: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Return one epoch's batches in which pairs with one head stay together.
+
+    ``heads``: (n,) which head a pair has, ids 0, 1, ...; ``head_tokens``: (n,) its tokens;
+    ``tail_tokens``: (n,) tokens that the pair adds, 0 for a repeated one.
+    """
+    order = np.argsort(heads, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(heads))[:-1])
+    cost = np.array([head_tokens[rows[0]] + tail_tokens[rows].sum() for rows in members])
+    planned = plan_batches(cost, budget, rng)
+    return [np.concatenate([members[unit] for unit in batch]) for batch in planned]

@@ -73,10 +73,10 @@ class Cuts(_Section):
 class JudgeSection(_Section):
     """The judge: ``base`` is a folder or hub name; ``adapter`` the shipped online judge.
 
-    ``adapters`` is the folder of all shipped judges, one folder a spec. ``autocast`` runs their
-    tests in bf16, as their training does; the online judge scores in fp32, so that its shipped
-    scores can be checked on any machine. ``shown_pairs``: pairs of the short training that
-    notebook 03 shows live beside the shipped ones.
+    ``adapters`` is the folder of all shipped judges, one folder a spec; ``scores`` holds the
+    online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
+    ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`.
+    ``shown_pairs``: pairs of the short training that notebook 03 shows live.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
@@ -95,6 +95,8 @@ class JudgeSection(_Section):
     shown_pairs: int = Field(1000, ge=2)
     evaluate_every: int = Field(15, ge=1)
     autocast: bool = False
+    train_autocast: bool = True
+    share_heads: bool = False
     validation_pairs: int = Field(200, ge=2)
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from deepprune_core.miniature.confidence import confidences_of, with_confidences
+from deepprune_core.baselines.deepconf import group_confidence
+from deepprune_core.miniature.confidence import confidences_of, in_blocks, with_confidences
 from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.traces import Question, Trace, TraceSet
 
@@ -40,5 +42,14 @@ def test_stored_traces_get_one_confidence_a_token():
     given = TraceSet("m", (Question("q", "what has Bob?"),), (traces,))
     found = with_confidences(model(), tokenizer, given, ["what has Bob?"]).traces[0]
     assert [len(t.confidences) for t in found] == [count, count - 1]
-    assert (found[0].confidences * 8 % 1 == 0).all()
-    np.testing.assert_array_equal(found[0].confidences[:-1], found[1].confidences)
+    ids = tokenizer.encode(text)
+    exact = confidences_of(model(), [tokenizer.encode("what has Bob?")], [ids])[0]
+    assert found[1].confidences[0] == pytest.approx(exact.mean(), abs=0.05)
+
+
+def test_blocks_keep_the_confidence_of_every_group():
+    values = np.random.default_rng(1).gamma(4.0, 3.0, 500)
+    for window in (32, 64, 128):
+        exact, kept = (group_confidence(v, window) for v in (values, in_blocks(values)))
+        np.testing.assert_allclose(exact[::8], kept[::8], atol=0.05)
+        assert np.abs(exact - kept).max() < 40 / window

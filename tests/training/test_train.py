@@ -19,7 +19,7 @@ from deepprune_core.judging.loading import load_judge
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.training.loop import HistoryRow, LabelledPairs, TrainConfig, train_judge
-from deepprune_core.training.plan import plan_batches, rate_scale
+from deepprune_core.training.plan import plan_batches, plan_shared_batches, rate_scale
 from deepprune_core.training.state import read_history, write_history
 
 TOKENIZER = build_tokenizer()
@@ -275,3 +275,38 @@ def test_a_history_file_keeps_every_digit(tmp_path: Path) -> None:
     back = read_history(tmp_path / "history.csv")
     assert back[1] == rows[1]
     assert back[0].loss == rows[0].loss and np.isnan(back[0].validation_auroc)
+
+
+def crowded_pairs() -> LabelledPairs:
+    """Pairs of few first prefixes; some pairs stand twice, some first prefixes once."""
+    rng = np.random.default_rng(3)
+    texts = [" ".join(map(str, rng.integers(0, 10, 3 + i))) for i in range(7)]
+    rows = [(i, j) for i in range(7) for j in range(i + 1, 7)]
+    rows += rows[2:9]
+    inputs = tuple(JudgeInput("1 2", texts[i], texts[j]) for i, j in rows)
+    return LabelledPairs(inputs, rng.integers(0, 2, len(inputs)), np.arange(len(inputs)) % 4)
+
+
+def test_reading_shared_heads_once_gives_the_gradient_of_reading_every_pair(tmp_path: Path) -> None:
+    """One step over all pairs: the same weights come out, however they are read."""
+    pairs, found = crowded_pairs(), []
+    for share, micro in ((False, None), (True, None), (True, 40)):
+        config = replace(
+            QUICK, batch_tokens=10**6, micro_tokens=micro, share_heads=share, warmup=0.0
+        )
+        out = tmp_path / f"{share}-{micro}"
+        result = train(config, out, train=pairs)
+        assert result.steps == 1 and result.pairs == len(pairs)
+        found.append((result.loss, result.history[0].gradient_norm))
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-5)
+
+
+def test_shared_batches_hold_every_pair_once_and_keep_heads_together() -> None:
+    rng = np.random.default_rng(4)
+    heads = rng.permutation(np.repeat(np.arange(50), rng.integers(1, 9, 50)))
+    tails = rng.integers(5, 30, len(heads))
+    batches = plan_shared_batches(heads, np.full(len(heads), 40), tails, 400, rng)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(heads)))
+    for head in range(50):
+        assert sum(head in heads[batch] for batch in batches) == 1

@@ -1,0 +1,89 @@
+"""Scores that ship with traces and judges: made once, read by every later run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from deepprune_core.experiments.judge_data import cut_prefixes
+from deepprune_core.experiments.run import GradedTraces
+from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.pair_scores import PairScores, file_digest, read_pair_scores
+from deepprune_core.judging.score_cache import CachedJudge
+from deepprune_core.pairs import PairSet
+from deepprune_core.pruner import pair_inputs
+from deepprune_core.truncation import Tokenizer, Truncation
+from deepprune_core.workflow.profile import ROOT
+
+SAVE_EVERY = 10
+
+
+def open_scores(
+    path: Path | None, judge: CachedJudge, files: Sequence[Path], traces: Sequence[GradedTraces]
+) -> PairScores:
+    """Return the stored scores of a judge on trace files; empty if there is no file of scores.
+
+    Raises:
+        ValueError: they are another judge's, or of other traces.
+    """
+    sources = {t.model: file_digest(ROOT / f) for f, t in zip(files, traces, strict=True)}
+    if path is None:
+        return PairScores(judge.cache.fingerprint, sources)
+    return read_pair_scores(path, judge.cache.fingerprint, sources)
+
+
+def score_everything(
+    judge: Judge,
+    stored: PairScores,
+    traces: GradedTraces,
+    truncation: Truncation,
+    tokenizer: Tokenizer,
+    path: Path,
+) -> int:
+    """Score all pairs of every question that ``stored`` lacks; return how many were scored.
+
+    The file at ``path`` is written every ten questions, so a killed run goes on.
+    """
+    asked, prefixes = 0, cut_prefixes(traces.traces, truncation, tokenizer)
+    questions = traces.traces.questions
+    todo = [
+        (q, [p.text for p in group])
+        for q, group in zip(questions, prefixes, strict=True)
+        if stored.get(traces.model, q.question_id, len(group)) is None
+    ]
+    for i, (question, texts) in enumerate(tqdm(todo, desc=traces.model, unit="question", delay=5)):
+        _, inputs = pair_inputs(question.text, texts)
+        scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
+        stored.put(traces.model, question.question_id, scores, tokens)
+        asked += len(inputs)
+        if (i + 1) % SAVE_EVERY == 0 or i + 1 == len(todo):
+            stored.write(path)
+    return asked
+
+
+def preload(
+    judge: CachedJudge,
+    stored: PairScores,
+    traces: GradedTraces,
+    pairs: PairSet,
+    inputs: Sequence[JudgeInput],
+) -> None:
+    """Give a judge the stored scores of ``pairs``, whose texts are ``inputs``; unknown ones stay.
+
+    The judge's later answers for them come from the store.
+    """
+    groups = traces.traces.traces
+    found = {
+        q: stored.get(traces.model, traces.traces.questions[q].question_id, len(groups[q]))
+        for q in np.unique(pairs.question).tolist()
+    }
+    for pair, q, i, j in zip(
+        inputs, pairs.question.tolist(), pairs.first.tolist(), pairs.second.tolist(), strict=True
+    ):
+        known = found[q]
+        if known is not None:
+            scores, tokens = known
+            judge.cache.put(judge.cache.key(pair), float(scores[i, j]), int(tokens[i, j]))
