@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.packing import packed_hidden, packed_passes, pad_right, token_batches
 from deepprune_core.judging.prompts import EncodedPair, JudgePrompt, PairEncoder, label_token
 
 __all__ = [
@@ -40,38 +41,6 @@ _log = logging.getLogger(__name__)
 _PROGRESS_AFTER_S = 5.0
 
 
-def token_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> list[np.ndarray]:
-    """Return index arrays that cover all rows once, longest first, each within the budget.
-
-    A batch holds rows of similar length with ``rows * longest <= budget`` (tokens, padding
-    counted); a row longer than the budget is a batch of its own. Ties keep their order.
-
-    >>> [batch.tolist() for batch in token_batches([3, 9, 4, 4], 10)]
-    [[1], [2, 3], [0]]
-    """
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    batches: list[np.ndarray] = []
-    start = 0
-    while start < len(order):
-        rows = max(1, budget // max(1, int(lengths[order[start]])))
-        batches.append(order[start : start + rows])
-        start += rows
-    return batches
-
-
-def pad_right(rows: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids ``(batch, longest)`` padded with 0, and each row's last real position.
-
-    No attention mask goes with them: a causal model's real tokens never look at what follows,
-    and only the last real position of a row is read.
-    """
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.from_numpy(row)
-    last = torch.tensor([len(row) - 1 for row in rows])
-    return ids.to(device), last.to(device)
-
-
 def verdict_logits(
     model: Any, ids: Tensor, last: Tensor, labels: tuple[int, int], cache: Any = None
 ) -> Tensor:
@@ -83,13 +52,17 @@ def verdict_logits(
     """
     output = model.get_decoder()(input_ids=ids, past_key_values=cache, use_cache=cache is not None)
     hidden = output.last_hidden_state
-    rows = hidden[torch.arange(len(ids), device=ids.device), last].float()
+    return label_logits(model, hidden[torch.arange(len(ids), device=ids.device), last], labels)
+
+
+def label_logits(model: Any, hidden: Tensor, labels: tuple[int, int]) -> Tensor:
+    """Return the two label logits ``(n, 2)``, fp32, of last hidden states ``(n, hidden)``."""
     head = model.get_output_embeddings()
     chosen = torch.tensor(labels, device=head.weight.device)
     # bf16 cannot tell p = 0.999 from 1, so the margin is computed outside autocast.
-    with torch.autocast(ids.device.type, enabled=False):
+    with torch.autocast(hidden.device.type, enabled=False):
         bias = None if getattr(head, "bias", None) is None else head.bias[chosen].float()
-        return torch.nn.functional.linear(rows, head.weight[chosen].float(), bias)
+        return torch.nn.functional.linear(hidden.float(), head.weight[chosen].float(), bias)
 
 
 def weights_digest(model: Any, dtype: torch.dtype | None = None) -> str:
@@ -117,6 +90,8 @@ class CausalLMJudge:
         batch_tokens: padded tokens a forward pass reads at most (longer prompts go alone).
         symmetric: average the scores of both orders, which doubles the cost.
         autocast: run the layers in bf16 autocast; the margin stays fp32.
+        packed: read pairs with one head in rows of their own (:mod:`judging.packing`) and not
+            through a cache; several times faster on a CPU. ``compiled`` compiles those passes.
         min_shared: least number of pairs with one head for which the head is read once;
             None reads every prompt in full.
 
@@ -134,6 +109,8 @@ class CausalLMJudge:
         symmetric: bool = False,
         *,
         autocast: bool = False,
+        packed: bool = False,
+        compiled: bool = False,
         min_shared: int | None = 3,
     ) -> None:
         context = int(model.config.max_position_embeddings)
@@ -149,7 +126,10 @@ class CausalLMJudge:
         self.labels = (labels[0], labels[1])
         self.encoder = PairEncoder(tokenizer, prompt, max_tokens or context)
         self.batch_tokens, self.symmetric = batch_tokens, symmetric
-        self.autocast, self.min_shared = autocast, min_shared
+        self.autocast, self.packed = autocast, packed
+        self.min_shared = 1 if packed else min_shared
+        decoder = model.get_decoder()
+        self._decoder = torch.compile(decoder, dynamic=True) if compiled else decoder
         self.num_shortened = 0
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
@@ -223,13 +203,26 @@ class CausalLMJudge:
         )
         # no_grad, not inference_mode: the model may be in the middle of its training.
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
-            for head, members in self._groups(inputs, pairs):
-                for rows, logits in self._forward(pairs, head, members, device):
-                    margins[rows] = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
-                    bar.update(len(rows))
+            for rows, logits in self._read(inputs, pairs, device):
+                margins[rows] = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
+                bar.update(len(rows))
         bar.close()
         self.model.train(was_training)
         return margins
+
+    def _read(
+        self, inputs: Sequence[JudgeInput], pairs: Sequence[EncodedPair], device: torch.device
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Yield (indices into ``pairs``, their logits), pass by pass."""
+        groups = self._groups(inputs, pairs)
+        if not self.packed:
+            for head, members in groups:
+                yield from self._forward(pairs, head, members, device)
+            return
+        passes = packed_passes(pairs, (members for _, members in groups), self.batch_tokens)
+        for rows, batch in passes:
+            hidden = packed_hidden(self._decoder, batch.to(device))
+            yield rows, label_logits(self.model, hidden, self.labels)
 
     def _groups(
         self, inputs: Sequence[JudgeInput], pairs: Sequence[EncodedPair]

@@ -78,12 +78,16 @@ def own_probability(model: Any, pair: JudgeInput) -> float:
     return float(torch.softmax(logits[[different, same]], 0)[1])
 
 
-@pytest.mark.parametrize("min_shared", [None, 1, 3])
+@pytest.mark.parametrize("min_shared", [None, 1, 3, 2])  # 2 stands for packed rows
 def test_scores_equal_the_models_own_softmax_over_the_two_labels(
     model: Any, min_shared: int | None
 ) -> None:
     pairs = random_pairs(3, 4) + random_pairs(5, 1, seed=1)
-    scores = CausalLMJudge(model, TOKENIZER, PROMPT, min_shared=min_shared).score(pairs)
+    packed = min_shared == 2
+    judge = CausalLMJudge(
+        model, TOKENIZER, PROMPT, batch_tokens=300, min_shared=min_shared, packed=packed
+    )
+    scores = judge.score(pairs)
     truth = [own_probability(model, pair) for pair in pairs]
     assert scores.dtype == np.float64
     assert np.ptp(truth) > 0.1

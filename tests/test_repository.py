@@ -34,7 +34,7 @@ GROUND = re.findall(
     r"\w+", "traces answers truncation pairs focal metrics ledger voting judge clustering pruner"
 )
 # All that the ground floor may ask from a room.
-ASKED = ["grading", "judging.inputs", "judging.prompts"]
+ASKED = ["grading", "judging.inputs", "judging.prompts", "judging.packing"]
 # Rooms stand on the ground floor; a room imports only from those before it.
 ROOMS = re.findall(
     r"\w+",

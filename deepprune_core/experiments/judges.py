@@ -135,6 +135,7 @@ def train(
     out: Path | None = None,
     pairs: int | None = None,
     on_step: Callable[[HistoryRow], None] | None = None,
+    compiled: bool = False,
 ) -> TrainResult:
     """Return the trained judge of a spec; one that is already trained is not trained again."""
     from deepprune_core.judging.loading import load_causal_lm
@@ -166,11 +167,12 @@ def train(
     return train_judge(
         config, model, tokenizer, prompt=judge_prompt(run, tokenizer), train=labelled(data),
         validation=labelled(held_out), out=out or adapter_folder(run, spec), on_step=on_step,
+        compiled=compiled,
     )  # fmt: skip
 
 
 def open_judge(
-    run: Run, adapter: Path | None, scores: Path, *, autocast: bool = False
+    run: Run, adapter: Path | None, scores: Path, *, autocast: bool = False, compiled: bool = False
 ) -> CachedJudge:
     """Return a judge whose scores are kept in ``scores``; without adapter the zero-shot base.
 
@@ -192,7 +194,7 @@ def open_judge(
         return load_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
             symmetric=settings.symmetric, batch_tokens=settings.batch_tokens,
-            autocast=autocast,
+            autocast=autocast, packed=settings.packed, compiled=compiled,
         )  # fmt: skip
 
     return CachedJudge(load, ScoreCache(fingerprint, scores))

@@ -74,7 +74,7 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
         print(f"{spec.name}: already there")
         return
     made = run.work / "judges" / spec.name
-    result = train(run, spec, out=made)
+    result = train(run, spec, out=made, compiled=True)
     publish(made, target)
     score_tests(run, spec, target)
     print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
@@ -117,7 +117,9 @@ def _score(
     traces: Sequence[GradedTraces],
     path: Path,
 ) -> int:
-    judge = open_judge(run, adapter, run.work / "unused", autocast=run.profile.judge.autocast)
+    judge = open_judge(
+        run, adapter, run.work / "unused", autocast=run.profile.judge.autocast, compiled=True
+    )
     stored, model = open_scores(path, judge, files, traces), judge.factory()
     tokenizer = judge_tokenizer(run)
     return sum(score_everything(model, stored, one, cut, tokenizer, path) for one in traces)

@@ -26,6 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deepprune_core.judge import CausalLMJudge, pad_right, weights_digest
+from deepprune_core.judging.packing import pack
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.passes import Pass, PassPlanner
@@ -56,12 +57,14 @@ def train_judge(
     validation: LabelledPairs,
     out: Path,
     on_step: Callable[[HistoryRow], None] | None = None,
+    compiled: bool = False,
 ) -> TrainResult:
     """Return the result of training, whose adapter (or model) is written to ``out``.
 
     ``model`` is changed in place. Work in progress lies in ``<out>.work``: a killed run goes
     on from its last checkpoint with the same batches. A finished ``out`` is returned as it is.
-    ``on_step`` is called after each step. ``out`` receives weights (safetensors), tokenizer,
+    ``on_step`` is called after each step. ``compiled`` compiles the passes that share heads,
+    which pays after some minutes. ``out`` receives weights (safetensors), tokenizer,
     history.csv and manifest.json, whole or not at all.
 
     Raises:
@@ -83,7 +86,7 @@ def train_judge(
         return finished_result(out, identity)
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out}: expected no folder, got one without {MANIFEST}; move it")
-    run = _Training(config, model, tokenizer, prompt, train, validation, out, identity)
+    run = _Training(config, model, tokenizer, prompt, train, validation, out, identity, compiled)
     return run.run(on_step)
 
 
@@ -100,6 +103,7 @@ class _Training:
         validation: LabelledPairs,
         out: Path,
         identity: dict[str, Any],
+        compiled: bool,
     ) -> None:
         from accelerate import Accelerator
 
@@ -126,7 +130,7 @@ class _Training:
         optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        verdict = VerdictModel(self.model, self.judge.labels)
+        verdict = VerdictModel(self.model, self.judge.labels, compiled=compiled)
         self.module, self.optimizer = self.accelerator.prepare(verdict, optimizer)
         self.checkpoints = CheckpointFolder(_work_folder(out), parameters, optimizer, identity)
         self.history, self.seconds = self.checkpoints.read()
@@ -222,10 +226,10 @@ class _Training:
         from deepprune_core.focal import focal_loss
 
         device = self.accelerator.device
-        ids, last = pad_right(one.texts, device)
-        head = None if one.head is None else pad_right([one.head], device)[0]
+        ids, last = pad_right(one.texts, device) if one.texts else (None, None)
+        packed = pack(one.packed).to(device) if one.packed else None
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.autocast):
-            logits = self.module(ids, last, head)
+            logits = self.module(ids, last, packed)
         labels = torch.from_numpy(self.train.labels[one.rows]).to(device)
         chosen = logits[torch.from_numpy(one.text_of).to(device)]
         return focal_loss(

@@ -7,27 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepprune_core.judge import verdict_logits
+from deepprune_core.judge import label_logits, verdict_logits
+from deepprune_core.judging.packing import PackedBatch, packed_hidden
 from deepprune_core.training.plan import TrainConfig
 
 
 class VerdictModel(torch.nn.Module):
     """A causal language model whose forward pass is the two label logits."""
 
-    def __init__(self, model: Any, labels: tuple[int, int]) -> None:
+    def __init__(self, model: Any, labels: tuple[int, int], *, compiled: bool = False) -> None:
         super().__init__()
         self.model, self.labels = model, labels
+        decoder = model.get_decoder()
+        self._decoder = [torch.compile(decoder, dynamic=True) if compiled else decoder]
 
-    def forward(self, ids: Tensor, last: Tensor, head: Tensor | None = None) -> Tensor:
-        """Return ``(batch, 2)`` fp32 logits: different, same.
+    def forward(
+        self, ids: Tensor | None, last: Tensor | None, packed: PackedBatch | None = None
+    ) -> Tensor:
+        """Return ``(texts, 2)`` fp32 logits: different, same.
 
-        ``ids``: (batch, length) whole prompts, or what follows ``head``: (1, length), read once.
+        Either whole prompts, ``ids`` (batch, length) and ``last`` (batch,), or packed rows.
         """
-        cache = None
-        if head is not None:
-            cache = self.model.get_decoder()(input_ids=head, use_cache=True).past_key_values
-            cache.batch_repeat_interleave(len(ids))
-        return verdict_logits(self.model, ids, last, self.labels, cache)
+        if packed is None:
+            assert ids is not None and last is not None
+            return verdict_logits(self.model, ids, last, self.labels)
+        return label_logits(self.model, packed_hidden(self._decoder[0], packed), self.labels)
 
 
 def trainable(model: Any, config: TrainConfig) -> Any:

@@ -9,20 +9,20 @@ import numpy as np
 
 from deepprune_core.judge import token_batches
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.packing import PackedRow, packed_rows
 from deepprune_core.judging.prompts import EncodedPair
 from deepprune_core.training.plan import TrainConfig, plan_batches, plan_shared_batches
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass.
+    """One forward pass over ``texts`` (whole prompts) or ``packed`` (heads with their tails).
 
-    ``head``: what all texts begin with, read once, or None; ``texts``: what else is read;
     ``rows``: (n,) the step's pairs; ``text_of``: (n,) each pair's place among the texts.
     """
 
-    head: np.ndarray | None
     texts: list[np.ndarray]
+    packed: list[PackedRow]
     rows: np.ndarray
     text_of: np.ndarray
 
@@ -61,25 +61,25 @@ class PassPlanner:
         """Return the passes that read the pairs ``rows``."""
         if not self.config.share_heads:
             return self._whole(rows)
-        found, alone = [], []
+        return [self._packed(rows, part) for part in self._row_batches(rows)]
+
+    def _row_batches(self, rows: np.ndarray) -> list[list[tuple[PackedRow, np.ndarray]]]:
+        """Return passes of packed rows; each row with the ids of its texts."""
+        found = []
         for head in np.unique(self._heads[rows]):
-            members = rows[self._heads[rows] == head]
-            distinct, text_of = np.unique(self._texts[members], return_inverse=True)
-            if len(distinct) == 1:
-                alone.append(members)
-                continue
-            lengths = np.array([len(self.pairs[i].tail) for i in distinct])
-            for batch in token_batches(lengths, self._budget):
-                place = np.full(len(distinct), -1)
-                place[batch] = np.arange(len(batch))
-                inside = place[text_of] >= 0
-                tails = [self.pairs[i].tail for i in distinct[batch]]
-                found.append(
-                    Pass(
-                        self.pairs[members[0]].head, tails, members[inside], place[text_of[inside]]
-                    )
-                )
-        return found + (self._whole(np.concatenate(alone)) if alone else [])
+            distinct = np.unique(self._texts[rows[self._heads[rows] == head]])
+            tails = [self.pairs[i].tail for i in distinct]
+            ids = self.pairs[distinct[0]].head
+            found += [(row, distinct[part]) for row, part in packed_rows(ids, tails, self._budget)]
+        batches = token_batches([len(row) for row, _ in found], self._budget)
+        return [[found[i] for i in batch] for batch in batches]
+
+    def _packed(self, rows: np.ndarray, part: list[tuple[PackedRow, np.ndarray]]) -> Pass:
+        texts = np.concatenate([ids for _, ids in part])
+        members = rows[np.isin(self._texts[rows], texts)]
+        order = np.argsort(texts)
+        text_of = order[np.searchsorted(texts[order], self._texts[members])]
+        return Pass([], [row for row, _ in part], members, text_of)
 
     @property
     def _budget(self) -> int:
@@ -89,8 +89,8 @@ class PassPlanner:
         """Return passes that read every prompt from its first token."""
         return [
             Pass(
-                None,
                 [np.concatenate([self.pairs[i].head, self.pairs[i].tail]) for i in rows[batch]],
+                [],
                 rows[batch],
                 np.arange(len(batch)),
             )

@@ -75,7 +75,8 @@ class JudgeSection(_Section):
 
     ``adapters`` is the folder of all shipped judges, one folder a spec; ``scores`` holds the
     online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
-    ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`.
+    ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`; ``packed``:
+    see :class:`CausalLMJudge`.
     ``shown_pairs``: pairs of the short training that notebook 03 shows live.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
@@ -97,6 +98,7 @@ class JudgeSection(_Section):
     autocast: bool = False
     train_autocast: bool = True
     share_heads: bool = False
+    packed: bool = False
     validation_pairs: int = Field(200, ge=2)
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
