@@ -18,6 +18,8 @@ class TraceState(StrEnum):
     PRUNED = "pruned"  # stopped at its truncation point, stood in by its cluster
     NOT_CHOSEN = "not chosen"  # in the voting cluster, but beyond the K2 that finish
     OVERFLOW = "overflow"  # matched no cluster when K clusters existed, and was stopped
+    DECIDED = "decided"  # stopped because it could not change the vote any more
+    FAILED = "failed"  # the engine broke off
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,122 @@
+"""What an online question gives: the answer, who voted, what became of every trace, the costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from deepprune_core.ledger import Ledger, TraceState
+
+EventKind = Literal["started", "reached", "joined", "opened", "finished", "failed", "decided"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a trace, ``seconds`` after the question was asked.
+
+    ``reached``: its truncation point; ``joined`` or ``opened``: a cluster, with the best
+    similarity it met; ``decided``: the vote cannot change any more (``trace`` is -1).
+    """
+
+    kind: EventKind
+    trace: int
+    seconds: float
+    tokens: int = 0
+    cluster: int | None = None
+    score: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class TraceOutcome:
+    """One trace as it ended.
+
+    ``state``: finished, pruned, ...; ``tokens``: generated until then; ``cluster``: where it was
+    placed; ``representative``: the trace that stands for it, ``score``: the similarity that put
+    it there; ``detail``: why it failed.
+    """
+
+    trace: int
+    state: TraceState
+    tokens: int
+    text: str
+    answer: str | None = None
+    cluster: int | None = None
+    representative: int | None = None
+    score: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """One answer's votes: their weight and the traces that cast them."""
+
+    answer: str
+    weight: float
+    traces: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PrunedAnswer:
+    """The result of one question.
+
+    ``answer`` is None if no finished trace gave one. ``clusters``: members in order of arrival,
+    the first stands for the others. ``seconds`` and ``judge_seconds``: wall time of the question
+    and of the judge within it. ``engine_tokens``: generated tokens by the engine's own counter,
+    which also counts other users of the engine. ``decided_early``: traces were stopped because
+    the vote could not change.
+    """
+
+    question: str
+    answer: str | None
+    ballots: tuple[Ballot, ...]
+    clusters: tuple[tuple[int, ...], ...]
+    traces: tuple[TraceOutcome, ...]
+    ledger: Ledger
+    seconds: float
+    judge_seconds: float
+    engine_tokens: int
+    decided_early: bool
+
+    @property
+    def failures(self) -> tuple[TraceOutcome, ...]:
+        """The traces that an engine's fault ended."""
+        return tuple(t for t in self.traces if t.state is TraceState.FAILED)
+
+    @property
+    def finished(self) -> tuple[TraceOutcome, ...]:
+        """The traces that ran to their end."""
+        return tuple(t for t in self.traces if t.state is TraceState.FINISHED)
+
+    @property
+    def expected_baseline(self) -> float:
+        """Tokens that all traces in full would take, if they were as long as the finished ones.
+
+        An estimate: what was stopped has no known length. NaN if nothing finished.
+        """
+        lengths = [t.tokens for t in self.finished]
+        return float(np.mean(lengths)) * len(self.traces) if lengths else float("nan")
+
+    def saved(self, judge_cost: float = 0.0) -> float:
+        """Return the expected share of tokens saved; 0 counts none of the judge's tokens."""
+        spent = self.ledger.generated + judge_cost * self.ledger.judge
+        return 1 - spent / self.expected_baseline
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain data, ready for JSON."""
+        found = asdict(self)
+        found["ledger"] |= {"generated": self.ledger.generated}
+        expected = self.expected_baseline
+        found["expected"] = {
+            "baseline": None if np.isnan(expected) else round(expected),
+            "saved_gross": None if np.isnan(expected) else round(self.saved(), 4),
+            "saved_net": None if np.isnan(expected) else round(self.saved(1.0), 4),
+        }
+        return found
+
+    def to_json(self, indent: int | None = 1) -> str:
+        """Return all of it as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)

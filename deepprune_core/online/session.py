@@ -1,0 +1,300 @@
+"""One question while its traces run: who arrives, who is placed, who goes on, when it is decided.
+
+Three kinds of task share the state: one for each trace, which streams its tokens; one that places
+the traces that have reached their truncation point; and whoever asked, who reads the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from deepprune_core.clustering import STOPPED
+from deepprune_core.engines.base import Chunk, Engine, Request, trace_seed
+from deepprune_core.judging.inputs import Judge
+from deepprune_core.ledger import TraceState
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.growing_text import GrowingText
+from deepprune_core.online.placing import Placement, Placer
+from deepprune_core.online.result import Event, EventKind
+from deepprune_core.online.tally import Tally
+from deepprune_core.pruner import finishing
+from deepprune_core.traces import Question
+from deepprune_core.truncation import Tokenizer
+
+LOOK_EVERY = 8  # tokens between two looks for the truncation point
+CLOSED = -1
+
+
+@dataclass
+class Running:
+    """One trace: its tokens, its text, and what has been decided about it.
+
+    ``may_go_on``: set once it is placed; ``state``: set once it has ended.
+    """
+
+    index: int
+    text: GrowingText
+    chunk: Chunk | None = None
+    arrived: bool = False
+    placed: asyncio.Event = field(default_factory=asyncio.Event)
+    placement: Placement | None = None
+    may_go_on: bool = False
+    state: TraceState | None = None
+    detail: str = ""
+    request_id: str = ""
+
+    @property
+    def tokens(self) -> int:
+        return self.chunk.num_tokens if self.chunk else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model itself ended the trace."""
+        return self.chunk is not None and self.chunk.finish_reason in ("stop", "length")
+
+
+class Session:
+    """Runs one question's traces and prunes them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        judge: Judge,
+        config: OnlineConfig,
+        question: Question,
+        prompt: str,
+        num_traces: int,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.engine, self.tokenizer, self.config = engine, tokenizer, config
+        self.question, self.prompt, self._emit = question, prompt, emit
+        rng = np.random.default_rng([config.seed, trace_seed(0, question.question_id, 0)])
+        self.rng = rng
+        self.placer = Placer(judge, question.text, config.pruning.clustering, rng)
+        self.traces = [Running(i, GrowingText(tokenizer)) for i in range(num_traces)]
+        self.tally = Tally(config.pruning, num_traces)
+        self.chosen: tuple[int, ...] = ()
+        self.decided_early = False
+        self._waiting: asyncio.Queue[int] = asyncio.Queue()
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the question was asked."""
+        return time.monotonic() - self._started
+
+    async def run(self) -> None:
+        """Return when every trace has ended.
+
+        Raises:
+            Exception: the judge failed; all traces have been stopped then.
+        """
+        placing = asyncio.create_task(self._place_arrivals())
+        tracing = [asyncio.create_task(self._trace(trace)) for trace in self.traces]
+        try:
+            await _first_failure([*tracing, placing], until=tracing)
+            self._waiting.put_nowait(CLOSED)
+            await placing
+            if self.config.pruning.finish == "largest_cluster":
+                await self._finish_chosen()
+        finally:
+            await self._stop([*tracing, placing])
+        for trace in self.traces:
+            trace.state = trace.state or TraceState.PRUNED
+
+    async def _trace(self, trace: Running) -> None:
+        """Run one trace until it has ended or may not go on."""
+        self.tell("started", trace)
+        try:
+            await self._generate(trace, "first")
+            if trace.state is not None:  # the vote was decided meanwhile
+                return
+            self._arrive(trace)
+            await trace.placed.wait()
+            if trace.may_go_on and not trace.complete and not self.decided_early:
+                await self._generate(trace, "rest")
+            self._end(trace)
+            await self._look_for_decision()
+        except (RuntimeError, OSError) as error:
+            await self._failed(trace, error)
+
+    async def _generate(self, trace: Running, part: str) -> None:
+        """Stream a trace's tokens; look for its truncation point on the way."""
+        before = trace.chunk or Chunk("", ())
+        seed = trace_seed(self.config.seed, f"{self.question.question_id}/{part}", trace.index)
+        name = f"{self.question.question_id}/{self.config.seed}/{trace.index}/{part}"
+        trace.request_id, looked = name, 0
+        request = Request(name, self.prompt, seed, before.token_ids)
+        async for chunk in self.engine.stream(request, self.config.sampling):
+            trace.chunk = _joined(before, chunk)
+            if trace.state is not None or (trace.placed.is_set() and not trace.may_go_on):
+                await self.engine.abort(name)
+                return
+            if trace.arrived or chunk.finish_reason is not None:
+                continue
+            if chunk.num_tokens - looked >= LOOK_EVERY:
+                looked = chunk.num_tokens
+                if self._reached(trace):
+                    self._arrive(trace)
+                    if self.config.mode == "pause":
+                        await self.engine.abort(name)
+                        return
+
+    def _reached(self, trace: Running) -> bool:
+        assert trace.chunk is not None
+        cut = self.config.truncation
+        if cut.kind == "tokens":
+            return trace.tokens >= cut.k
+        return cut.reached(trace.text.extend(trace.chunk.token_ids), self.tokenizer)
+
+    def _arrive(self, trace: Running) -> None:
+        """Hand a trace to the judge, once."""
+        if trace.arrived:
+            return
+        trace.arrived = True
+        self.tell("reached", trace)
+        self._waiting.put_nowait(trace.index)
+
+    async def _place_arrivals(self) -> None:
+        """Place whoever waits, again and again; the judge works in a thread beside generation."""
+        while True:
+            batch = [await self._waiting.get()]
+            while not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            still = [i for i in batch if i != CLOSED and self.traces[i].state is None]
+            arrivals = [(i, self._prefix(self.traces[i])) for i in still]
+            if arrivals:
+                for one in await asyncio.to_thread(self.placer.place, arrivals):
+                    await self._placed(self.traces[one.trace], one)
+            if CLOSED in batch:
+                return
+
+    def _prefix(self, trace: Running) -> str:
+        text = trace.text.extend(trace.chunk.token_ids if trace.chunk else ())
+        return self.config.truncation.cut(text, self.tokenizer).text
+
+    async def _placed(self, trace: Running, placement: Placement) -> None:
+        """Decide whether a trace goes on, and stop it if it may not."""
+        trace.placement = placement
+        trace.may_go_on = placement.opened and self.config.pruning.finish == "survivors"
+        self.tally.place(trace.index, placement.cluster, placement.opened)
+        self.tell("opened" if placement.opened else "joined", trace)
+        trace.placed.set()
+        if not trace.may_go_on and not trace.complete:
+            await self.engine.abort(trace.request_id)
+
+    def _end(self, trace: Running) -> None:
+        """Settle a trace that has stopped generating; one that is not chosen stays open."""
+        survivors = self.config.pruning.finish == "survivors"
+        if not survivors or trace.state is not None:
+            return
+        if trace.complete and trace.may_go_on:
+            self._finished(trace)
+            return
+        placed = trace.placement
+        dropped = placed is not None and placed.cluster == STOPPED
+        trace.state = TraceState.OVERFLOW if dropped else TraceState.PRUNED
+
+    def _finished(self, trace: Running) -> None:
+        assert trace.chunk is not None
+        trace.state = TraceState.FINISHED
+        self.tally.finish(trace.index, trace.text.extend(trace.chunk.token_ids))
+        self.tell("finished", trace)
+
+    async def _finish_chosen(self) -> None:
+        """Let the paper's K2 (or K3) traces run to their end, once all are placed."""
+        clustering = self.placer.result
+        self.chosen = finishing(clustering, self.config.pruning, self.rng)
+        self.tally.choose(self.chosen)
+        sizes = [len(cluster) for cluster in clustering.clusters]
+        largest = clustering.clusters[int(np.argmax(sizes))] if sizes else ()
+        for trace in self.traces:
+            if trace.state is None and trace.index not in self.chosen:
+                trace.state = TraceState.PRUNED
+                if trace.index in clustering.stopped:
+                    trace.state = TraceState.OVERFLOW
+                elif trace.index in largest:
+                    trace.state = TraceState.NOT_CHOSEN
+        tasks = [asyncio.create_task(self._run_on(self.traces[i])) for i in self.chosen]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await self._stop(tasks)
+
+    async def _run_on(self, trace: Running) -> None:
+        trace.may_go_on = True
+        try:
+            if not trace.complete and not self.decided_early:
+                await self._generate(trace, "rest")
+        except (RuntimeError, OSError) as error:
+            await self._failed(trace, error)
+            return
+        if trace.complete and trace.state is None:
+            self._finished(trace)
+            await self._look_for_decision()
+
+    async def _failed(self, trace: Running, error: Exception) -> None:
+        trace.state, trace.detail = TraceState.FAILED, str(error)
+        self.tell("failed", trace)
+        self.tally.give_up(trace.index)
+        await self._look_for_decision()
+
+    async def _look_for_decision(self) -> None:
+        """Stop everyone who is still out once they cannot change the vote."""
+        if self.decided_early or not self.config.stop_when_decided or not self.tally.decided:
+            return
+        self.decided_early = True
+        self._emit(Event("decided", -1, self.seconds))
+        for trace in self.traces:
+            if trace.state is None and not trace.complete:
+                trace.state = TraceState.DECIDED
+                trace.placed.set()
+                await self.engine.abort(trace.request_id)
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Cancel what still runs and abort its requests, so that nothing is left generating."""
+        left = [task for task in tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            for trace in self.traces:
+                await self.engine.abort(trace.request_id)
+
+    def tell(self, kind: EventKind, trace: Running) -> None:
+        """Emit an event about a trace."""
+        placed = trace.placement
+        score = None if placed is None or np.isnan(placed.score) else round(placed.score, 4)
+        cluster = placed.cluster if placed else None
+        event = Event(
+            kind, trace.index, round(self.seconds, 3), trace.tokens, cluster, score, trace.detail
+        )
+        self._emit(event)
+
+
+def _joined(before: Chunk, after: Chunk) -> Chunk:
+    """Return a chunk that also holds what the trace had generated before it went on."""
+    if not before.token_ids:
+        return after
+    confidences = None
+    if before.confidences is not None and after.confidences is not None:
+        confidences = np.concatenate([before.confidences, after.confidences])
+    ids = before.token_ids + after.token_ids
+    return replace(after, token_ids=ids, confidences=confidences)
+
+
+async def _first_failure(
+    tasks: list[asyncio.Task[None]], *, until: list[asyncio.Task[None]]
+) -> None:
+    """Wait until all of ``until`` are done; raise as soon as any of ``tasks`` fails."""
+    pending = set(tasks)
+    while any(not task.done() for task in until):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
