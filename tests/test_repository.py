@@ -38,7 +38,8 @@ ASKED = ["grading", "judging.inputs", "judging.prompts", "judging.packing"]
 # Rooms stand on the ground floor; a room imports only from those before it.
 ROOMS = re.findall(
     r"\w+",
-    "formats judging training engines baselines online reporting workflow miniature experiments",
+    "formats judging training engines baselines online serving reporting workflow miniature "
+    "experiments cli",
 )
 ORDER = [*ASKED, *GROUND, *ROOMS]
 

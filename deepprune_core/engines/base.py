@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 CONFIDENCE_TOP_K = 20
+Messages = tuple[dict[str, str], ...]
+"""A conversation: objects with ``role`` and ``content``; only chat endpoints read it."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class Request:
-    """One trace to sample: prompt text, its own seed, and ``prefix`` tokens to go on from."""
+    """One trace to sample: prompt, its own seed, and ``prefix`` tokens to go on from."""
 
     request_id: str
-    prompt: str
+    prompt: str | Messages
     seed: int
     prefix: tuple[int, ...] = ()
 
@@ -71,6 +73,17 @@ class Engine(Protocol):
     def generated_tokens(self) -> int:
         """Return all tokens generated since the engine was opened, by its own counter."""
         ...
+
+
+def prompt_text(request: Request) -> str:
+    """Return a request's prompt as text.
+
+    Raises:
+        ValueError: it is a conversation, which this engine cannot read.
+    """
+    if isinstance(request.prompt, str):
+        return request.prompt
+    raise ValueError("expected a prompt of text, got a conversation; use a chat endpoint")
 
 
 def trace_seed(run_seed: int, question_id: str, trace_index: int) -> int:

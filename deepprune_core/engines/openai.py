@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible completions endpoint as an engine: a vLLM server, or several of them.
+"""Any OpenAI-compatible endpoint as an engine: a vLLM server, or several of them.
 
 Traces are streamed; closing a stream aborts it on the server, which stops generating (vLLM does,
 at its next step). A request goes to the endpoint with the fewest open ones, and is tried again
@@ -18,8 +18,11 @@ import httpx
 import numpy as np
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from deepprune_core.engines.base import CONFIDENCE_TOP_K, Chunk, Request, SamplingConfig
+from deepprune_core.engines.base import Chunk, Request, SamplingConfig
+from deepprune_core.engines.openai_wire import EndpointSettings, read_choice, request_body
 from deepprune_core.truncation import Tokenizer
+
+__all__ = ["EndpointError", "EndpointSettings", "OpenAIEngine", "open_openai"]
 
 _GENERATED = re.compile(r"^vllm:generation_tokens_total(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -27,23 +30,6 @@ _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 
 class EndpointError(RuntimeError):
     """An endpoint that cannot be used; one line with its address, the fault and the fix."""
-
-
-@dataclass(frozen=True)
-class EndpointSettings:
-    """``urls`` end in ``/v1``; ``attempts`` before the first token; times are in seconds.
-
-    ``token_ids``: ask the server for the ids of its tokens (vLLM does; others ignore it, and the
-    tokenizer then counts the text).
-    """
-
-    urls: tuple[str, ...]
-    model: str
-    api_key: str | None = None
-    attempts: int = 4
-    connect_s: float = 10.0
-    read_s: float = 600.0
-    token_ids: bool = True
 
 
 @dataclass
@@ -151,7 +137,9 @@ class OpenAIEngine:
 
     async def _send(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
         sent = self._client.build_request(
-            "POST", f"{url.rstrip('/')}/completions", json=self._body(request, config)
+            "POST",
+            f"{url.rstrip('/')}{self.settings.path}",
+            json=request_body(self.settings, self.tokenizer, request, config),
         )
         response = await self._client.send(sent, stream=True)
         if response.is_error:
@@ -160,42 +148,18 @@ class OpenAIEngine:
             response.raise_for_status()
         return response
 
-    def _body(self, request: Request, config: SamplingConfig) -> dict[str, Any]:
-        prompt: str | list[int] = request.prompt
-        if request.prefix:
-            ids = self.tokenizer.encode(request.prompt, add_special_tokens=False)
-            prompt = [*ids, *request.prefix]
-        body: dict[str, Any] = {
-            "model": self.settings.model,
-            "prompt": prompt,
-            "stream": True,
-            "seed": request.seed,
-            "temperature": config.temperature,
-            "top_p": config.top_p,
-            "max_tokens": config.max_tokens - len(request.prefix),
-        }
-        if config.top_k:
-            body["top_k"] = config.top_k
-        if config.confidences:
-            body["logprobs"] = CONFIDENCE_TOP_K
-        if self.settings.token_ids:
-            body["return_token_ids"] = True
-        return body
-
     def _take(self, event: dict[str, Any], progress: _Progress, config: SamplingConfig) -> None:
         for choice in event.get("choices") or ():
-            before = len(progress.ids)
-            progress.text += choice.get("text") or ""
-            ids = choice.get("token_ids")
-            if ids is not None:
-                progress.ids.extend(ids)
-            else:
+            before, delta = len(progress.ids), read_choice(choice)
+            progress.text += delta.text
+            if delta.ids is not None:
+                progress.ids.extend(delta.ids)
+            elif delta.text:
                 progress.ids = self.tokenizer.encode(progress.text, add_special_tokens=False)
             self._received += max(0, len(progress.ids) - before)
             if config.confidences:
-                tops = (choice.get("logprobs") or {}).get("top_logprobs") or ()
-                progress.confidences.extend(map(_confidence, tops))
-            progress.finish = choice.get("finish_reason") or progress.finish
+                progress.confidences.extend(delta.confidences)
+            progress.finish = delta.finish or progress.finish
 
     def _counted(self) -> int | None:
         """Return the sum of the servers' own counters; None if one of them shows none."""
@@ -247,11 +211,6 @@ async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
 def _chunk(request: Request, progress: _Progress, config: SamplingConfig) -> Chunk:
     confidences = np.array(progress.confidences, np.float16) if config.confidences else None
     return Chunk(request.request_id, tuple(progress.ids), progress.finish, confidences)
-
-
-def _confidence(top: dict[str, float]) -> float:
-    """Return minus the mean of the 20 highest log-probabilities at a position."""
-    return -float(np.mean(sorted(top.values(), reverse=True)[:CONFIDENCE_TOP_K]))
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from deepprune_core.engines.base import Chunk, Request, SamplingConfig
+import numpy as np
+
+from deepprune_core.engines.base import Chunk, Request, SamplingConfig, prompt_text
 from deepprune_core.truncation import Tokenizer
 
 
 class ReplayEngine:
     """Plays the texts of each prompt in order: the k-th request for a prompt gets its k-th text.
 
+    ``confidences``: each text's token confidences, if traces are to bring them.
     ``tokens_per_second`` is the pace of one trace (None: as fast as asked); ``step``: tokens a
     chunk. A request with a prefix goes on with the text that begins so.
 
@@ -28,6 +31,7 @@ class ReplayEngine:
         texts: dict[str, Sequence[str]],
         tokenizer: Tokenizer,
         *,
+        confidences: dict[str, Sequence[np.ndarray]] | None = None,
         step: int = 1,
         tokens_per_second: float | None = None,
     ) -> None:
@@ -39,25 +43,28 @@ class ReplayEngine:
             prompt: [tuple(tokenizer.encode(t, add_special_tokens=False)) for t in found]
             for prompt, found in texts.items()
         }
+        self._confidences = confidences or {}
         self._given = dict.fromkeys(texts, 0)
         self._aborted: set[str] = set()
         self._count = 0
 
     async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
         """Yield growing chunks; raises ValueError for an unknown prompt."""
-        ids = self._choose(request)
-        done = len(request.prefix)
+        number = self._choose(request)
+        prompt, done = prompt_text(request), len(request.prefix)
+        ids, start = self._ids[prompt][number], len(request.prefix)
+        values = self._confidences[prompt][number] if config.confidences else None
         self._aborted.discard(request.request_id)
         while done < len(ids):
             await asyncio.sleep(self._pause)
             if request.request_id in self._aborted:
-                yield Chunk(request.request_id, ids[len(request.prefix) : done], "abort")
+                yield _chunk(request, ids, values, start, done, "abort")
                 return
             before, done = done, min(len(ids), done + self._step, config.max_tokens)
             self._count += done - before
             over = done >= config.max_tokens and done < len(ids)
             finish = "stop" if done == len(ids) else "length" if over else None
-            yield Chunk(request.request_id, ids[len(request.prefix) : done], finish)
+            yield _chunk(request, ids, values, start, done, finish)
             if finish:
                 return
 
@@ -69,13 +76,26 @@ class ReplayEngine:
         """Return the tokens handed out so far."""
         return self._count
 
-    def _choose(self, request: Request) -> tuple[int, ...]:
-        if request.prompt not in self._ids:
+    def _choose(self, request: Request) -> int:
+        prompt = prompt_text(request)
+        if prompt not in self._ids:
             raise ValueError(f"expected one of {len(self._ids)} stored prompts, got another one")
-        stored = self._ids[request.prompt]
+        stored = self._ids[prompt]
         if request.prefix:
             size = len(request.prefix)
-            return next(ids for ids in stored if ids[:size] == request.prefix)
-        k = self._given[request.prompt]
-        self._given[request.prompt] = k + 1
-        return stored[k % len(stored)]
+            return next(i for i, ids in enumerate(stored) if ids[:size] == request.prefix)
+        k = self._given[prompt]
+        self._given[prompt] = k + 1
+        return k % len(stored)
+
+
+def _chunk(
+    request: Request,
+    ids: tuple[int, ...],
+    values: np.ndarray | None,
+    start: int,
+    done: int,
+    finish: str | None,
+) -> Chunk:
+    shown = None if values is None else np.asarray(values[start:done])
+    return Chunk(request.request_id, ids[start:done], finish, shown)

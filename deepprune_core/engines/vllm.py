@@ -17,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from deepprune_core.engines.base import CONFIDENCE_TOP_K, Chunk, Request, SamplingConfig
+from deepprune_core.engines.base import (
+    CONFIDENCE_TOP_K,
+    Chunk,
+    Request,
+    SamplingConfig,
+    prompt_text,
+)
 
 COUNTER = "vllm:generation_tokens"
 
@@ -49,7 +55,7 @@ class VllmEngine:
 
     async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
         """Yield growing chunks; raises ValueError when the prompt does not fit."""
-        prompt = self.tokenizer.encode(request.prompt, add_special_tokens=False)
+        prompt = self.tokenizer.encode(prompt_text(request), add_special_tokens=False)
         ids: list[int] = []
         confidences: list[float] = []
         async for output in self._core.generate(

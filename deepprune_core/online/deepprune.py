@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 
 from deepprune_core.answers import UNGRADABLE, partition
-from deepprune_core.engines.base import Engine
+from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.ledger import Ledger, TraceState
 from deepprune_core.online.config import OnlineConfig
@@ -36,7 +36,7 @@ class DeepPrune:
         config: OnlineConfig | None = None,
         *,
         tokenizer: Tokenizer | None = None,
-        prompt: Callable[[str], str] | None = None,
+        prompt: Callable[[str], str | Messages] | None = None,
     ) -> None:
         found = tokenizer or getattr(engine, "tokenizer", None)
         if found is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from deepprune_core.clustering import STOPPED
-from deepprune_core.engines.base import Chunk, Engine, Request, trace_seed
+from deepprune_core.engines.base import Chunk, Engine, Messages, Request, trace_seed
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.ledger import TraceState
 from deepprune_core.online.config import OnlineConfig
@@ -68,7 +68,7 @@ class Session:
         judge: Judge,
         config: OnlineConfig,
         question: Question,
-        prompt: str,
+        prompt: str | Messages,
         num_traces: int,
         emit: Callable[[Event], None],
     ) -> None:

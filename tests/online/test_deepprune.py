@@ -58,8 +58,10 @@ CONFIG = OnlineConfig(
 )
 
 
-def ask(config: OnlineConfig, **engine: float) -> tuple[PrunedAnswer, list[Event], ReplayEngine]:
-    source = ReplayEngine({"?": TEXTS}, TOKENIZER, **engine)  # type: ignore[arg-type]
+def ask(
+    config: OnlineConfig, texts: Sequence[str] = TEXTS, pace: float | None = None
+) -> tuple[PrunedAnswer, list[Event], ReplayEngine]:
+    source = ReplayEngine({"?": texts}, TOKENIZER, tokens_per_second=pace)
 
     async def events() -> list[Event | PrunedAnswer]:
         asked = DeepPrune(source, FirstWordJudge(), config)
@@ -109,8 +111,11 @@ def test_the_papers_rule_finishes_k2_of_the_largest_cluster() -> None:
 
 
 def test_a_decided_vote_ends_the_question_and_changes_no_answer() -> None:
-    whole, _, _ = ask(replace(CONFIG, mode="online"))
-    early, events, engine = ask(replace(CONFIG, mode="online", stop_when_decided=True))
+    # The first trace of the largest cluster ends long before the first ones of the others.
+    texts = [text(kind, 6 + 30 * i) for i, kind in enumerate(KINDS)]
+    config = replace(CONFIG, mode="online", sampling=SamplingConfig(max_tokens=5000))
+    whole, _, _ = ask(config, texts, pace=1000)
+    early, events, engine = ask(replace(config, stop_when_decided=True), texts, pace=1000)
     assert early.answer == whole.answer and early.decided_early
     assert early.ledger.generated < whole.ledger.generated
     assert [event.kind for event in events].count("decided") == 1

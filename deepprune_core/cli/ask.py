@@ -1,0 +1,140 @@
+"""`deepprune ask`: one question, N traces, a live view of the clusters, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.cli import options as o
+from deepprune_core.cli.view import AskView, summary
+from deepprune_core.engines.base import SamplingConfig
+from deepprune_core.engines.discovery import served_model, tokenizer_of
+from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.deepprune import DeepPrune
+from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.reporting.tables import write_atomically
+
+SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="the question; - reads it from standard input")],
+    url: o.Url = None,
+    n: o.N = 16,
+    cut: o.Cut = "25 words",
+    judge: o.JudgeName = "embedding",
+    judge_base: o.JudgeBase = None,
+    tau: o.Tau = None,
+    rule: o.Rule = "weighted",
+    clusters: o.Clusters = 32,
+    representatives: o.Representatives = 10,
+    k: o.Finishers = 20,
+    mode: Annotated[
+        str, typer.Option(help="online: a trace goes on while it is judged; pause: it waits")
+    ] = "online",
+    model: o.Model = None,
+    tokenizer: o.TokenizerName = None,
+    completion: Annotated[
+        bool, typer.Option("--completion", help="send the question as it is, without a chat")
+    ] = False,
+    system: Annotated[str, typer.Option(help="system message of the chat")] = SYSTEM,
+    temperature: Annotated[float, typer.Option(min=0)] = 0.6,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 0.95,
+    max_tokens: Annotated[int, typer.Option(min=1, help="tokens a trace at most")] = 4096,
+    seed: Annotated[int, typer.Option(help="splits by question and trace")] = 0,
+    save: Annotated[
+        Path | None, typer.Option(help="also write the result to this JSON file")
+    ] = None,
+    key: o.KeyName = "OPENAI_API_KEY",
+    as_json: o.Json = False,
+) -> None:
+    """Ask a server one question N times and stop the traces that would agree anyway.
+
+    \b
+      vllm serve Qwen/Qwen3-4B &
+      deepprune ask "How many primes are below 100?" -u http://localhost:8000/v1 -n 32
+      deepprune ask - --judge ./judge --cut "500 tokens" --json < question.txt
+
+    Exit codes: 0 answered, 1 no trace gave an answer, 2 wrong options, 3 the server failed,
+    4 some traces failed but the rest answered.
+    """
+    if not url:
+        o.fail("no endpoint; give --url http://localhost:8000/v1 or set DEEPPRUNE_URL")
+    if mode not in ("online", "pause"):
+        o.fail(f"--mode {mode!r}: expected online or pause")
+    text = sys.stdin.read().strip() if question == "-" else question
+    if not text:
+        o.fail("the question is empty")
+    pruning = o.parse_rule(rule, clusters, representatives, k)
+    truncation, secret = o.parse_cut(cut), o.api_key(key)
+    try:
+        served = served_model(url[0], secret, model)
+        words, own = tokenizer_of(tokenizer, served)
+        named = open_named_judge(judge, judge_base)
+        engine = open_openai(
+            EndpointSettings(
+                tuple(url), served.model, secret, not completion, system or None, token_ids=own
+            ),
+            words,
+        )
+    except EndpointError as error:
+        o.fail(str(error), o.ENGINE_FAULT)
+    except (OSError, ValueError) as error:
+        o.fail(str(error))
+    if not as_json and named.caveat:
+        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
+    if not as_json and not own:
+        o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
+    config = OnlineConfig(
+        truncation,
+        o.with_tau(pruning, named.tau if tau is None else tau),
+        SamplingConfig(temperature, top_p, max_tokens=max_tokens),
+        mode,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    result = asyncio.run(
+        _watched(engine, DeepPrune(engine, named.judge, config), text, n, quiet=as_json)
+    )
+    _report(result, save, as_json)
+
+
+async def _watched(
+    engine: OpenAIEngine, asked: DeepPrune, question: str, n: int, *, quiet: bool
+) -> PrunedAnswer:
+    view, result = AskView(question, n, asked.config), None
+    with Live(view, console=o.err, refresh_per_second=8, transient=True, auto_refresh=not quiet):
+        async for event in asked.stream(question, n):
+            if isinstance(event, Event):
+                view.take(event)
+            else:
+                result = event
+    await engine.close()
+    assert result is not None
+    return replace(result, seconds=round(result.seconds, 3))
+
+
+def _report(result: PrunedAnswer, save: Path | None, as_json: bool) -> None:
+    """Print and save the result; leave with the code that tells how it went."""
+    if save is not None:
+        write_atomically(save, result.to_json() + "\n")
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        o.err.print(summary(result))
+        typer.echo(result.answer if result.answer is not None else "")
+    failed, whole = len(result.failures), len(result.traces)
+    if failed:
+        where = f"; the partial result is in {save}" if save else "; --save FILE would keep them"
+        reason = result.failures[0].detail
+        code = o.PARTIAL if result.answer is not None else o.ENGINE_FAULT
+        o.fail(f"{failed} of {whole} traces failed ({reason}){where}", code)
+    if result.answer is None:
+        raise typer.Exit(1)

@@ -1,0 +1,97 @@
+"""Options that several commands share, and how a user's words become settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from deepprune_core.clustering import ClusteringConfig
+from deepprune_core.pruner import PruningConfig
+from deepprune_core.truncation import Truncation
+
+ENGINE_FAULT, PARTIAL, BAD_INPUT = 3, 4, 2
+
+N = Annotated[int, typer.Option("--n", "-n", min=1, help="traces a question")]
+Cut = Annotated[
+    str, typer.Option(help="where a trace is judged: '25 words' (reasoning words) or '500 tokens'")
+]
+JudgeName = Annotated[
+    str, typer.Option("--judge", help="embedding, same_text, or the folder of a trained judge")
+]
+JudgeBase = Annotated[
+    str | None, typer.Option(help="folder or hub name of the model that a judge's adapter is for")
+]
+Tau = Annotated[
+    float | None, typer.Option(min=0, max=1, help="similarity above which a trace joins a cluster")
+]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help="who finishes and how they vote: weighted (one trace a cluster, with the weight of "
+        "its cluster), survivors (one trace a cluster, one vote each), largest (K2 traces of the "
+        "largest cluster, as in the paper)"
+    ),
+]
+Clusters = Annotated[int, typer.Option(min=1, help="K: clusters at most")]
+Representatives = Annotated[int, typer.Option(min=1, help="K1: members a trace is compared with")]
+Finishers = Annotated[int, typer.Option(min=1, help="K2, K3: traces that finish under 'largest'")]
+Url = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url", "-u", envvar="DEEPPRUNE_URL",
+        help="OpenAI-compatible endpoint, up to /v1; give several to share the load",
+    ),
+]  # fmt: skip
+Model = Annotated[str | None, typer.Option(help="model to ask for (default: the one served)")]
+TokenizerName = Annotated[
+    str | None, typer.Option("--tokenizer", help="folder or hub name of the model's tokenizer")
+]
+KeyName = Annotated[
+    str, typer.Option(help="environment variable that holds the API key (the key is never shown)")
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+
+err = Console(stderr=True)
+
+
+def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
+    """Print one line on standard error and leave with a code that scripts can tell apart."""
+    err.print(f"deepprune: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def parse_cut(text: str) -> Truncation:
+    """Return the truncation that a user wrote: ``25 words``, ``500 tokens``."""
+    match = re.fullmatch(r"\s*(\d+)\s*(words?|tokens?)\s*", text)
+    if not match or int(match[1]) < 1:
+        fail(f"--cut {text!r}: expected such as '25 words' or '500 tokens'")
+    kind = "tokens" if match[2].startswith("token") else "reasoning_words"
+    return Truncation(kind, int(match[1]))  # type: ignore[arg-type]
+
+
+def parse_rule(name: str, clusters: int, representatives: int, k: int) -> PruningConfig:
+    """Return the pruning settings that a user chose; the threshold is set later."""
+    clustering = ClusteringConfig(max_clusters=clusters, max_representatives=representatives)
+    rules = {
+        "weighted": PruningConfig(clustering, "survivors", "cluster_weighted", k, k),
+        "survivors": PruningConfig(clustering, "survivors", "majority", k, k),
+        "largest": PruningConfig(clustering, "largest_cluster", "majority", k, k),
+    }
+    if name not in rules:
+        fail(f"--rule {name!r}: expected one of {', '.join(rules)}")
+    return rules[name]
+
+
+def with_tau(config: PruningConfig, tau: float) -> PruningConfig:
+    """Return the settings with a threshold."""
+    return replace(config, clustering=replace(config.clustering, tau=tau))
+
+
+def api_key(variable: str) -> str | None:
+    """Return the key in an environment variable; an empty one counts as none."""
+    return os.environ.get(variable) or None

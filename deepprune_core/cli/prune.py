@@ -1,0 +1,82 @@
+"""`deepprune prune`: what pruning would have saved on a file of stored traces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deepprune_core.answers import UNGRADABLE, grade_all
+from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.cli import options as o
+from deepprune_core.engines.discovery import open_tokenizer
+from deepprune_core.formats.trace_files import TraceFileError, read_traces
+from deepprune_core.online.stored import MethodTotals, compare_on_stored
+
+
+def prune(
+    traces: Annotated[Path, typer.Argument(help="a trace file: our own format or another tool's")],
+    judge: o.JudgeName = "embedding",
+    judge_base: o.JudgeBase = None,
+    cut: o.Cut = "25 words",
+    tau: o.Tau = None,
+    clusters: o.Clusters = 32,
+    representatives: o.Representatives = 10,
+    k: o.Finishers = 20,
+    orders: Annotated[int, typer.Option(min=1, help="orders of arrival to average over")] = 5,
+    tokenizer: o.TokenizerName = None,
+    seed: int = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Replay pruning on stored traces and print what each way to vote costs and gets right.
+
+    \b
+      deepprune prune traces.jsonl --judge same_text
+      deepprune prune samples_gsm8k.jsonl --judge ./judge --cut "500 tokens" --json
+
+    It reads our JSONL and Parquet, lm-evaluation-harness samples, inspect-ai logs, OpenAI batch
+    output and lists of code. Exit codes: 0 done, 2 wrong options or a file that cannot be read.
+    """
+    truncation = o.parse_cut(cut)
+    rules = {
+        name: o.parse_rule(name, clusters, representatives, k)
+        for name in ("weighted", "survivors", "largest")
+    }
+    try:
+        found = read_traces(traces)
+        named = open_named_judge(judge, judge_base)
+        words = open_tokenizer(tokenizer)
+    except (TraceFileError, OSError, ValueError) as error:
+        o.fail(str(error))
+    threshold = named.tau if tau is None else tau
+    ruled = {name: o.with_tau(rule, threshold) for name, rule in rules.items()}
+    if not as_json and named.caveat:
+        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
+    graded = grade_all(found)
+    totals = compare_on_stored(
+        found, graded, named.judge, truncation, words, ruled,
+        orders=orders, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    known = any(g.gold_class != UNGRADABLE for g in graded)
+    if as_json:
+        typer.echo(json.dumps([t.to_dict() for t in totals], indent=1))
+    else:
+        Console().print(_table(totals, known=known))
+
+
+def _table(totals: list[MethodTotals], *, known: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method")
+    for name in ("tokens", "saved", "saved net of judge", "same answer as all", "right"):
+        table.add_column(name, justify="right")
+    for t in totals:
+        table.add_row(
+            t.method, f"{t.generated:,.0f}", f"{t.saved:.1%}", f"{t.saved_net:.1%}",
+            f"{t.agrees:.1%}", f"{t.right:.1%}" if known else "–",
+        )  # fmt: skip
+    return table

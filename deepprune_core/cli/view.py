@@ -1,0 +1,86 @@
+"""What a terminal shows: clusters forming while a question runs, and the account afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from deepprune_core.ledger import TraceState
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.result import Event, PrunedAnswer
+
+MARKS = {
+    "started": ("·", "dim"), "reached": ("?", "yellow"), "opened": ("●", "bold green"),
+    "joined": ("×", "dim red"), "finished": ("■", "bold green"), "failed": ("!", "bold red"),
+}  # fmt: skip
+SHOWN = 64
+
+
+class AskView:
+    """A question's traces as they stand; rich redraws it."""
+
+    def __init__(self, question: str, n: int, config: OnlineConfig) -> None:
+        self.question, self.n, self.config = question, n, config
+        self.kinds: dict[int, str] = {}
+        self.clusters: dict[int, list[int]] = {}
+        self.seconds, self.decided = 0.0, False
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
+        self.seconds = event.seconds
+        if event.kind == "decided":
+            self.decided = True
+            return
+        self.kinds[event.trace] = event.kind
+        if event.kind in ("opened", "joined") and event.cluster is not None:
+            self.clusters.setdefault(event.cluster, []).append(event.trace)
+
+    def __rich__(self) -> RenderableType:
+        counts = Counter(self.kinds.values())
+        head = Text.assemble(
+            (f"{self.seconds:6.1f} s  ", "bold"),
+            f"{self.n} traces, judged at {self.config.truncation.label}: ",
+            (f"{counts['joined']} stopped", "red"), ", ",
+            (f"{counts['opened'] + counts['finished']} go on", "green"),
+            f" ({counts['finished']} finished)",
+            ("  decided" if self.decided else "", "bold"),
+        )  # fmt: skip
+        return Group(head, self._table(), self._waiting())
+
+    def _table(self) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        ranked = sorted(self.clusters.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        for cluster, members in ranked[:SHOWN]:
+            marks = Text.assemble(*(MARKS[self.kinds[t]] for t in members))
+            table.add_row(f"cluster {cluster + 1}", f"{len(members)}", marks)
+        return table
+
+    def _waiting(self) -> Text:
+        out = [t for t, kind in sorted(self.kinds.items()) if kind in ("started", "reached")]
+        return Text.assemble("running  ", *(MARKS[self.kinds[t]] for t in out))
+
+
+def summary(result: PrunedAnswer) -> RenderableType:
+    """Return the account of a question: votes, clusters, tokens."""
+    votes = Table(title="votes", title_justify="left", box=None, pad_edge=False)
+    for name in ("answer", "weight", "traces"):
+        votes.add_column(name, overflow="fold")
+    for ballot in result.ballots:
+        votes.add_row(ballot.answer, f"{ballot.weight:g}", ", ".join(map(str, ballot.traces)))
+    states = Counter(trace.state for trace in result.traces)
+    told = ", ".join(f"{states[s]} {s.value}" for s in TraceState if states[s])
+    lines = [
+        f"{len(result.traces)} traces in {len(result.clusters)} clusters: {told}",
+        f"{result.ledger.generated:,} tokens generated, {result.ledger.judge:,} read by the judge, "
+        f"{result.seconds:.1f} s ({result.judge_seconds:.1f} s judging)",
+    ]
+    if result.finished:
+        saved = 100 * result.saved()
+        lines.append(
+            f"all traces in full would take about {result.expected_baseline:,.0f} tokens: "
+            f"{saved:.0f} % saved"
+        )
+    return Group(votes, Text("\n".join(lines)))

@@ -1,0 +1,111 @@
+"""Pruning replayed on a file of traces: what each way to vote costs and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from deepprune_core.answers import GradedQuestion
+from deepprune_core.judging.inputs import Judge
+from deepprune_core.pruner import (
+    PruningConfig,
+    StoredQuestion,
+    pair_inputs,
+    replay,
+    symmetric_matrix,
+)
+from deepprune_core.traces import Question, Trace, TraceSet
+from deepprune_core.truncation import Tokenizer, Truncation
+from deepprune_core.voting import majority
+
+
+@dataclass(frozen=True)
+class MethodTotals:
+    """One method over all questions, means over orders of arrival.
+
+    ``generated``: tokens; ``saved``, ``saved_net``: shares of the tokens of all traces, without
+    and with the judge's; ``agrees``: share of votes with the answer of all traces; ``right``:
+    share of right votes (of questions whose answer is known).
+    """
+
+    method: str
+    generated: float
+    saved: float
+    saved_net: float
+    agrees: float
+    right: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the totals as plain data."""
+        return asdict(self)
+
+
+def stored_question(
+    question: Question,
+    traces: Sequence[Trace],
+    graded: GradedQuestion,
+    judge: Judge,
+    truncation: Truncation,
+    tokenizer: Tokenizer,
+) -> StoredQuestion:
+    """Return one question with the judge's scores of all its pairs."""
+    cuts = [truncation.cut(trace.text, tokenizer) for trace in traces]
+    rows, inputs = pair_inputs(question.text, [cut.text for cut in cuts])
+    lengths = np.array([trace.num_tokens for trace in traces])
+    return StoredQuestion(
+        question.question_id, graded.gold_class, graded.classes, lengths,
+        np.array([math.ceil(c.fraction * n) for c, n in zip(cuts, lengths, strict=True)]),
+        symmetric_matrix(len(traces), rows, judge.score(inputs)),
+        symmetric_matrix(len(traces), rows, judge.num_tokens(inputs)),
+    )  # fmt: skip
+
+
+def compare_on_stored(
+    traces: TraceSet,
+    graded: Sequence[GradedQuestion],
+    judge: Judge,
+    truncation: Truncation,
+    tokenizer: Tokenizer,
+    rules: dict[str, PruningConfig],
+    *,
+    orders: int,
+    rng: np.random.Generator,
+) -> list[MethodTotals]:
+    """Return the plain vote and every rule, replayed in ``orders`` random orders of arrival."""
+    spent: dict[str, list[tuple[float, float, bool, bool]]] = {name: [] for name in rules}
+    total = right = 0
+    groups = list(zip(traces.questions, traces.traces, graded, strict=True))
+    for question, group, grades in tqdm(groups, desc="questions", delay=5):
+        if not group:
+            continue
+        stored = stored_question(question, group, grades, judge, truncation, tokenizer)
+        everyone = majority(grades.classes).winner
+        total += int(stored.num_tokens.sum())
+        right += everyone == grades.gold_class
+        for _ in range(orders):
+            order = rng.permutation(len(group)).tolist()
+            for name, rule in rules.items():
+                found = replay(stored, order, rule, rng)
+                agrees = found.vote.winner == everyone
+                ledger = found.ledger
+                spent[name].append((ledger.generated, ledger.judge, agrees, found.right))
+    count = sum(bool(group) for group in traces.traces)
+    plain = MethodTotals("all traces", float(total), 0.0, 0.0, 1.0, right / max(1, count))
+    return [plain, *(_totals(name, rows, total, orders) for name, rows in spent.items())]
+
+
+def _totals(
+    name: str, rows: Sequence[tuple[float, float, bool, bool]], total: int, orders: int
+) -> MethodTotals:
+    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    generated, judge = table[:, :2].sum(axis=0) / orders
+    agrees, right = table[:, 2:].mean(axis=0)
+    return MethodTotals(
+        name, float(generated), 1 - generated / total, 1 - (generated + judge) / total,
+        float(agrees), float(right),
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""The command line as a user meets it: help, exit codes, JSON, one-line errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deepprune_core.cli.app import app
+from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT
+
+RUNNER = CliRunner()
+KINDS = (0, 1, 0, 0, 2, 1, 0, 0)
+
+
+def trace(kind: int, i: int) -> str:
+    first = f"Start {kind}. so a. so b. so c."
+    return f"{first} then {'more words ' * (20 + i)} \\boxed{{{kind}}}"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    line = {
+        "question_id": "q1", "question": "Which?", "gold": "0", "model": "m",
+        "traces": [{"text": trace(kind, i)} for i, kind in enumerate(KINDS)],
+    }  # fmt: skip
+    path = tmp_path / "traces.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    return path
+
+
+def test_help_teaches_with_examples() -> None:
+    for command in ("ask", "prune", "serve"):
+        found = RUNNER.invoke(app, [command, "--help"])
+        assert found.exit_code == 0 and f"deepprune {command}" in found.output
+    assert RUNNER.invoke(app, ["--version"]).output.startswith("deepprune 0.")
+
+
+def test_prune_prints_what_each_way_to_vote_costs(stored: Path) -> None:
+    asked = ["prune", str(stored), "--judge", "same_text", "--cut", "3 words", "--json"]
+    found = RUNNER.invoke(app, asked)
+    assert found.exit_code == 0, found.output
+    rows = {row["method"]: row for row in json.loads(found.stdout)}
+    assert rows["all traces"]["saved"] == 0 and rows["all traces"]["right"] == 1
+    assert rows["weighted"]["agrees"] == 1 and rows["weighted"]["right"] == 1
+    assert 0.3 < rows["weighted"]["saved"] < 0.9
+    lengths = [len(trace(kind, i).split()) for i, kind in enumerate(KINDS)]
+    assert rows["all traces"]["generated"] == sum(lengths)
+    table = RUNNER.invoke(app, asked[:-1])
+    assert "weighted" in table.output and "%" in table.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["prune", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["prune", "{stored}", "--cut", "many"], "expected such as '25 words'"),
+        (["prune", "{stored}", "--judge", "nobody"], "nobody: no such folder"),
+        (["ask", "What?"], "give --url"),
+        (["ask", "", "-u", "http://127.0.0.1:9/v1"], "the question is empty"),
+        (["ask", "What?", "-u", "http://127.0.0.1:9/v1", "--mode", "fast"], "online or pause"),
+        (["ask", "What?", "-u", "http://127.0.0.1:9/v1", "--rule", "best"], "expected one of"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(arguments: list[str], told: str, stored: Path) -> None:
+    found = RUNNER.invoke(app, [a.replace("{stored}", str(stored)) for a in arguments])
+    assert found.exit_code == BAD_INPUT
+    assert told in found.stderr and len(found.stderr.strip().splitlines()) == 1
+
+
+def test_a_server_that_is_not_there_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    found = RUNNER.invoke(app, ["ask", "What?", "-u", "http://127.0.0.1:9/v1"])
+    assert found.exit_code == ENGINE_FAULT and "is the server running there" in found.stderr
+    assert "sk-secret" not in found.output
