@@ -80,6 +80,20 @@ class GreedyClusterer:
         self._asked: list[Pair] = []
         self._stopped: list[int] = []
 
+    @property
+    def num_clusters(self) -> int:
+        return len(self._clusters)
+
+    @property
+    def members(self) -> Sequence[Sequence[int]]:
+        """The clusters so far, as they grow."""
+        return self._clusters
+
+    @property
+    def last_similarity(self) -> float:
+        """The best similarity that the last trace met; NaN for the first one."""
+        return self._similarity[-1]
+
     def add(self, trace: int) -> int:
         """Place an arriving trace; return its cluster's index, or STOPPED.
 

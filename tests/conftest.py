@@ -1,6 +1,36 @@
-"""Settings for all tests: hypothesis without deadlines, since shared machines stutter."""
+"""For all tests: hypothesis without deadlines, since shared machines stutter; web servers."""
 
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+@contextmanager
+def _running(app: Any) -> Iterator[str]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = server.force_exit = True  # event streams stay open by themselves
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[[Any], str]]:
+    """A function that serves a web application over real HTTP and returns its address."""
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(_running(app))

@@ -33,6 +33,10 @@ class DeepConfConfig:
         if not 0 < self.keep_percent < 100 or self.warmup < 1 or self.window < 1:
             raise ValueError(f"expected 0 < keep_percent < 100, warmup and window >= 1, got {self}")
 
+    def threshold(self, lowest: Sequence[float] | np.ndarray) -> float:
+        """Return what ``keep_percent`` of the warm-up traces' lowest group confidences reach."""
+        return float(np.percentile(lowest, 100 - self.keep_percent))
+
 
 @dataclass(frozen=True)
 class DeepConfOutcome:
@@ -106,7 +110,7 @@ def deepconf(
     """
     warm, rest = list(order[: config.warmup]), list(order[config.warmup :])
     lowest = traces.lowest
-    threshold = float(np.percentile(lowest[warm], 100 - config.keep_percent))
+    threshold = config.threshold(lowest[warm])
     voters = [t for t in warm if lowest[t] >= threshold]
     kept, pruned, stopped = int(traces.num_tokens[warm].sum()), 0, []
     vote = weighted(traces.classes[voters], lowest[voters])

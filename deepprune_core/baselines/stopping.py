@@ -6,7 +6,7 @@ are unlikely to change the vote. Nothing is pruned within a trace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,16 @@ def probability_of_lead(first: int, second: int) -> float:
     return float(beta.sf(0.5, first + 1, second + 1))
 
 
+def leading_counts(counts: Iterable[int]) -> tuple[int, int]:
+    """Return the largest two of some answers' counts; 0 stands for what is not there.
+
+    >>> leading_counts([1, 4, 2]), leading_counts([3])
+    ((4, 2), (3, 0))
+    """
+    first, second = (*sorted(map(int, counts), reverse=True), 0, 0)[:2]
+    return first, second
+
+
 def adaptive_consistency(
     classes: np.ndarray,
     num_tokens: np.ndarray,
@@ -58,8 +68,7 @@ def adaptive_consistency(
         asked += 1
         if classes[trace] != UNGRADABLE:
             counts[int(classes[trace])] = counts.get(int(classes[trace]), 0) + 1
-        first, second = (*sorted(counts.values(), reverse=True), 0, 0)[:2]
-        if probability_of_lead(first, second) > confidence:
+        if probability_of_lead(*leading_counts(counts.values())) > confidence:
             break
     return _stopped(classes, num_tokens, gold_class, order, asked)
 

@@ -11,18 +11,15 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.cli import options as o
+from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
 from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
-from deepprune_core.engines.discovery import served_model, tokenizer_of
-from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
+from deepprune_core.engines.openai import OpenAIEngine
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
 from deepprune_core.reporting.tables import write_atomically
-
-SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
 
 
 def ask(
@@ -42,13 +39,11 @@ def ask(
     ] = "online",
     model: o.Model = None,
     tokenizer: o.TokenizerName = None,
-    completion: Annotated[
-        bool, typer.Option("--completion", help="send the question as it is, without a chat")
-    ] = False,
-    system: Annotated[str, typer.Option(help="system message of the chat")] = SYSTEM,
-    temperature: Annotated[float, typer.Option(min=0)] = 0.6,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 0.95,
-    max_tokens: Annotated[int, typer.Option(min=1, help="tokens a trace at most")] = 4096,
+    completion: o.Completion = False,
+    system: o.System = o.SYSTEM,
+    temperature: o.Temperature = 0.6,
+    top_p: o.TopP = 0.95,
+    max_tokens: o.MaxTokens = 4096,
     seed: Annotated[int, typer.Option(help="splits by question and trace")] = 0,
     save: Annotated[
         Path | None, typer.Option(help="also write the result to this JSON file")
@@ -66,43 +61,27 @@ def ask(
     Exit codes: 0 answered, 1 no trace gave an answer, 2 wrong options, 3 the server failed,
     4 some traces failed but the rest answered.
     """
-    if not url:
-        o.fail("no endpoint; give --url http://localhost:8000/v1 or set DEEPPRUNE_URL")
+    urls = o.require_url(url)
     if mode not in ("online", "pause"):
         o.fail(f"--mode {mode!r}: expected online or pause")
     text = sys.stdin.read().strip() if question == "-" else question
     if not text:
         o.fail("the question is empty")
-    pruning = o.parse_rule(rule, clusters, representatives, k)
-    truncation, secret = o.parse_cut(cut), o.api_key(key)
-    try:
-        served = served_model(url[0], secret, model)
-        words, own = tokenizer_of(tokenizer, served)
-        named = open_named_judge(judge, judge_base)
-        engine = open_openai(
-            EndpointSettings(
-                tuple(url), served.model, secret, not completion, system or None, token_ids=own
-            ),
-            words,
-        )
-    except EndpointError as error:
-        o.fail(str(error), o.ENGINE_FAULT)
-    except (OSError, ValueError) as error:
-        o.fail(str(error))
-    if not as_json and named.caveat:
-        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
-    if not as_json and not own:
+    pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
+    with told_in_one_line():
+        there = open_endpoint(urls, model, tokenizer, key, chat=not completion, system=system)
+        reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
+    if not as_json and not there.own_tokens:
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
     config = OnlineConfig(
         truncation,
-        o.with_tau(pruning, named.tau if tau is None else tau),
+        o.with_tau(pruning, threshold),
         SamplingConfig(temperature, top_p, max_tokens=max_tokens),
         mode,  # type: ignore[arg-type]
         seed=seed,
     )
-    result = asyncio.run(
-        _watched(engine, DeepPrune(engine, named.judge, config), text, n, quiet=as_json)
-    )
+    asked = DeepPrune(there.engine, reader, config)
+    result = asyncio.run(_watched(there.engine, asked, text, n, quiet=as_json))
     _report(result, save, as_json)
 
 

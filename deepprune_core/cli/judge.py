@@ -10,9 +10,10 @@ import numpy as np
 import typer
 
 from deepprune_core.cli import options as o
+from deepprune_core.cli.opening import told_in_one_line
 
 if TYPE_CHECKING:
-    from deepprune_core.online.labelled import LabelledTraces
+    from deepprune_core.training.labelled import LabelledTraces
 
 app = typer.Typer(no_args_is_help=True, help="Train, score and evaluate a judge.")
 Traces = Annotated[Path, typer.Argument(help="a trace file: our own format or another tool's")]
@@ -46,11 +47,11 @@ def train(
     A killed run goes on from its last checkpoint.
     """
     from deepprune_core.judging.loading import load_causal_lm
-    from deepprune_core.online.labelled import label_pairs, prompt_for, split_validation
+    from deepprune_core.training.labelled import label_pairs, prompt_for, split_validation
     from deepprune_core.training.loop import TrainConfig, train_judge
 
     truncation, rng = o.parse_cut(cut), np.random.default_rng(seed)
-    try:
+    with told_in_one_line():
         model, tokenizer = load_causal_lm(base)
         found = label_pairs(traces, truncation, tokenizer, pairs_per_question, rng)
         if validation is None:
@@ -68,8 +69,6 @@ def train(
             config, model, tokenizer, prompt=prompt_for(tokenizer),
             train=training.pairs(oversample=oversample), validation=held_out.pairs(), out=out,
         )  # fmt: skip
-    except (OSError, ValueError) as error:
-        o.fail(str(error))
     typer.echo(f"{out}: {result.steps} steps, validation AUROC {result.validation_auroc:.3f}")
 
 
@@ -140,12 +139,11 @@ def _scored(
 ) -> tuple[LabelledTraces, np.ndarray]:
     from deepprune_core.baselines.named_judges import open_named_judge
     from deepprune_core.engines.discovery import open_tokenizer
-    from deepprune_core.online.labelled import label_pairs
+    from deepprune_core.training.labelled import label_pairs
 
     truncation = o.parse_cut(cut)
-    try:
+    with told_in_one_line():
         words, rng = open_tokenizer(tokenizer), np.random.default_rng(seed)
         found = label_pairs(traces, truncation, words, per_question, rng)
-        return found, open_named_judge(judge, judge_base).judge.score(found.inputs)
-    except (OSError, ValueError) as error:
-        o.fail(str(error))
+        scores = open_named_judge(judge, judge_base).judge.score(found.inputs)
+    return found, scores

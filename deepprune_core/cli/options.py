@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from typing import Annotated, NoReturn
@@ -14,6 +13,7 @@ from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.truncation import Truncation
 
+SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
 ENGINE_FAULT, PARTIAL, BAD_INPUT = 3, 4, 2
 
 N = Annotated[int, typer.Option("--n", "-n", min=1, help="traces a question")]
@@ -54,9 +54,23 @@ TokenizerName = Annotated[
 KeyName = Annotated[
     str, typer.Option(help="environment variable that holds the API key (the key is never shown)")
 ]
+Completion = Annotated[
+    bool, typer.Option("--completion", help="send questions as they are, without a chat")
+]
+System = Annotated[str, typer.Option(help="system message of the chat")]
+Temperature = Annotated[float, typer.Option(min=0)]
+TopP = Annotated[float, typer.Option(min=0.01, max=1)]
+MaxTokens = Annotated[int, typer.Option(min=1, help="tokens a trace at most")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 
 err = Console(stderr=True)
+
+
+def require_url(urls: list[str] | None) -> list[str]:
+    """Return the endpoints that a user named; leave if there is none."""
+    if not urls:
+        fail("no endpoint; give --url http://localhost:8000/v1 or set DEEPPRUNE_URL")
+    return urls
 
 
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
@@ -90,8 +104,3 @@ def parse_rule(name: str, clusters: int, representatives: int, k: int) -> Prunin
 def with_tau(config: PruningConfig, tau: float) -> PruningConfig:
     """Return the settings with a threshold."""
     return replace(config, clustering=replace(config.clustering, tau=tau))
-
-
-def api_key(variable: str) -> str | None:
-    """Return the key in an environment variable; an empty one counts as none."""
-    return os.environ.get(variable) or None

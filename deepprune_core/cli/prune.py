@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deepprune_core.answers import UNGRADABLE, grade_all
-from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.cli import options as o
+from deepprune_core.cli.opening import open_judge, told_in_one_line
 from deepprune_core.engines.discovery import open_tokenizer
-from deepprune_core.formats.trace_files import TraceFileError, read_traces
+from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.online.stored import MethodTotals, compare_on_stored
 
 
@@ -47,19 +47,13 @@ def prune(
         name: o.parse_rule(name, clusters, representatives, k)
         for name in ("weighted", "survivors", "largest")
     }
-    try:
-        found = read_traces(traces)
-        named = open_named_judge(judge, judge_base)
-        words = open_tokenizer(tokenizer)
-    except (TraceFileError, OSError, ValueError) as error:
-        o.fail(str(error))
-    threshold = named.tau if tau is None else tau
+    with told_in_one_line():
+        found, words = read_traces(traces), open_tokenizer(tokenizer)
+        reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
     ruled = {name: o.with_tau(rule, threshold) for name, rule in rules.items()}
-    if not as_json and named.caveat:
-        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
     graded = grade_all(found)
     totals = compare_on_stored(
-        found, graded, named.judge, truncation, words, ruled,
+        found, graded, reader, truncation, words, ruled,
         orders=orders, rng=np.random.default_rng(seed),
     )  # fmt: skip
     known = any(g.gold_class != UNGRADABLE for g in graded)

@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.cli import options as o
+from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
 from deepprune_core.engines.base import SamplingConfig
-from deepprune_core.engines.discovery import served_model, tokenizer_of
-from deepprune_core.engines.openai import EndpointError, EndpointSettings, open_openai
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.serving.app import PruningServer, build_app
 
@@ -30,9 +28,9 @@ def serve(
     k: o.Finishers = 20,
     model: o.Model = None,
     tokenizer: o.TokenizerName = None,
-    temperature: Annotated[float, typer.Option(min=0)] = 0.6,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 0.95,
-    max_tokens: Annotated[int, typer.Option(min=1, help="tokens a trace at most")] = 8192,
+    temperature: o.Temperature = 0.6,
+    top_p: o.TopP = 0.95,
+    max_tokens: o.MaxTokens = 8192,
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8100,
     key: o.KeyName = "OPENAI_API_KEY",
@@ -49,24 +47,14 @@ def serve(
     """
     import uvicorn
 
-    truncation, secret = o.parse_cut(cut), o.api_key(key)
-    pruning = o.parse_rule(rule, clusters, representatives, k)
-    try:
-        served = served_model(upstream[0], secret, model)
-        words, own = tokenizer_of(tokenizer, served)
-        named = open_named_judge(judge, judge_base)
-        settings = EndpointSettings(tuple(upstream), served.model, secret, True, token_ids=own)
-        engine = open_openai(settings, words)
-    except EndpointError as error:
-        o.fail(str(error), o.ENGINE_FAULT)
-    except (OSError, ValueError) as error:
-        o.fail(str(error))
-    if named.caveat:
-        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
+    pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
+    with told_in_one_line():
+        there = open_endpoint(upstream, model, tokenizer, key)
+        reader, threshold = open_judge(judge, judge_base, tau)
     config = OnlineConfig(
         truncation,
-        o.with_tau(pruning, named.tau if tau is None else tau),
+        o.with_tau(pruning, threshold),
         SamplingConfig(temperature, top_p, max_tokens=max_tokens),
     )
-    server = PruningServer(engine, named.judge, config, served.model, n)
-    uvicorn.run(build_app(server, engine.close), host=host, port=port, log_level="info")
+    server = PruningServer(there.engine, reader, config, there.model, n)
+    uvicorn.run(build_app(server, there.engine.close), host=host, port=port, log_level="info")

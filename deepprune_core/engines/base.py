@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -58,6 +58,16 @@ class Chunk:
     def num_tokens(self) -> int:
         return len(self.token_ids)
 
+    def joined(self, rest: Chunk) -> Chunk:
+        """Return what a trace holds that went on from this chunk and has since given ``rest``."""
+        if not self.token_ids:
+            return rest
+        confidences = None
+        if self.confidences is not None and rest.confidences is not None:
+            confidences = np.concatenate([self.confidences, rest.confidences])
+        ids = self.token_ids + rest.token_ids
+        return replace(rest, token_ids=ids, confidences=confidences)
+
 
 class Engine(Protocol):
     """A source of tokens for many concurrent requests."""
@@ -75,7 +85,7 @@ class Engine(Protocol):
         ...
 
 
-def prompt_text(request: Request) -> str:
+def prompt_as_text(request: Request) -> str:
     """Return a request's prompt as text.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepprune_core.engines.base import CONFIDENCE_TOP_K, Request, SamplingConfig, prompt_text
+from deepprune_core.engines.base import CONFIDENCE_TOP_K, Request, SamplingConfig, prompt_as_text
 from deepprune_core.truncation import Tokenizer
 
 
@@ -72,9 +72,9 @@ def request_body(
         body["return_token_ids"] = True
     if settings.chat:
         return body | _chat(settings, tokenizer, request, config)
-    prompt: str | list[int] = prompt_text(request)
+    prompt: str | list[int] = prompt_as_text(request)
     if request.prefix:
-        ids = tokenizer.encode(prompt_text(request), add_special_tokens=False)
+        ids = tokenizer.encode(prompt_as_text(request), add_special_tokens=False)
         prompt = [*ids, *request.prefix]
     body["prompt"] = prompt
     if config.confidences:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
-from deepprune_core.engines.base import Chunk, Request, SamplingConfig, prompt_text
+from deepprune_core.engines.base import Chunk, Request, SamplingConfig, prompt_as_text
 from deepprune_core.truncation import Tokenizer
 
 
@@ -51,7 +51,7 @@ class ReplayEngine:
     async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
         """Yield growing chunks; raises ValueError for an unknown prompt."""
         number = self._choose(request)
-        prompt, done = prompt_text(request), len(request.prefix)
+        prompt, done = prompt_as_text(request), len(request.prefix)
         ids, start = self._ids[prompt][number], len(request.prefix)
         values = self._confidences[prompt][number] if config.confidences else None
         self._aborted.discard(request.request_id)
@@ -77,7 +77,7 @@ class ReplayEngine:
         return self._count
 
     def _choose(self, request: Request) -> int:
-        prompt = prompt_text(request)
+        prompt = prompt_as_text(request)
         if prompt not in self._ids:
             raise ValueError(f"expected one of {len(self._ids)} stored prompts, got another one")
         stored = self._ids[prompt]

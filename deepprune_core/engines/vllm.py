@@ -22,7 +22,7 @@ from deepprune_core.engines.base import (
     Chunk,
     Request,
     SamplingConfig,
-    prompt_text,
+    prompt_as_text,
 )
 
 COUNTER = "vllm:generation_tokens"
@@ -55,7 +55,7 @@ class VllmEngine:
 
     async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
         """Yield growing chunks; raises ValueError when the prompt does not fit."""
-        prompt = self.tokenizer.encode(prompt_text(request), add_special_tokens=False)
+        prompt = self.tokenizer.encode(prompt_as_text(request), add_special_tokens=False)
         ids: list[int] = []
         confidences: list[float] = []
         async for output in self._core.generate(

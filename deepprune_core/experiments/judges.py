@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepprune_core.experiments.judge_data import JudgeData, judge_data
 from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
 from deepprune_core.truncation import Truncation

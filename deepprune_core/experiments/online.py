@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,19 +10,14 @@ import numpy as np
 from deepprune_core.baselines.deepconf import DeepConfConfig, deepconf, prepare
 from deepprune_core.baselines.self_consistency import MajorityCurve, majority_curve, matched, stack
 from deepprune_core.baselines.stopping import StoppedVote
-from deepprune_core.experiments.judge_data import cut_prefixes
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.judging.pair_scores import PairScores
 from deepprune_core.ledger import Ledger
 from deepprune_core.metrics import Interval, bootstrap_mean
-from deepprune_core.pruner import (
-    PruningConfig,
-    StoredQuestion,
-    pair_inputs,
-    replay,
-    symmetric_matrix,
-)
+from deepprune_core.online.stored import assemble, judged_pairs
+from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.truncation import Tokenizer, Truncation
 
 
@@ -42,7 +36,7 @@ def stored_questions(
         for question, group in zip(questions, prefixes, strict=True)
     ]
     judged = iter(
-        _judged(
+        judged_pairs(
             judge,
             [
                 (question.text, [p.text for p in group])
@@ -53,37 +47,11 @@ def stored_questions(
     )
     matrices = [next(judged) if known is None else known for known in found]
     return tuple(
-        StoredQuestion(
-            question_id=question.question_id,
-            gold_class=graded.gold_class,
-            classes=graded.classes,
-            num_tokens=np.array([t.num_tokens for t in group]),
-            prefix_tokens=np.array(
-                [math.ceil(p.fraction * t.num_tokens) for p, t in zip(cut, group, strict=True)]
-            ),
-            scores=scores,
-            judge_tokens=tokens,
-        )
-        for question, graded, group, cut, (scores, tokens) in zip(
+        assemble(question, group, graded, cut, *scored)
+        for question, graded, group, cut, scored in zip(
             questions, traces.graded, traces.traces.traces, prefixes, matrices, strict=True
         )
     )
-
-
-def _judged(
-    judge: Judge, groups: Sequence[tuple[str, Sequence[str]]]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (scores, prompt tokens) among the prefixes of every (question, prefixes)."""
-    pairs = [pair_inputs(question, prefixes) for question, prefixes in groups]
-    inputs = [pair for _, group in pairs for pair in group]
-    scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
-    ends = np.cumsum([len(group) for _, group in pairs])[:-1]
-    return [
-        (symmetric_matrix(len(texts), rows, part), symmetric_matrix(len(texts), rows, cost))
-        for (_, texts), (rows, _), part, cost in zip(
-            groups, pairs, np.split(scores, ends), np.split(tokens, ends), strict=True
-        )
-    ]
 
 
 @dataclass(frozen=True)

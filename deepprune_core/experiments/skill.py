@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.experiments.judge_data import JudgeData
 from deepprune_core.experiments.run import Run
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.pair_data import JudgeData
 from deepprune_core.metrics import (
     Interval,
     auroc,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deepprune_core.experiments.judge_data import cut_prefixes
 from deepprune_core.experiments.run import GradedTraces
 from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.judging.pair_scores import PairScores, file_digest, read_pair_scores
 from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.pairs import PairSet

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
-from deepprune_core.experiments.judge_data import cut_prefixes, judge_data, merge
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
@@ -22,6 +21,7 @@ from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.pair_data import cut_prefixes, judge_data, merge
 from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.pairs import all_pairs, split_by_question
 from deepprune_core.pruner import StoredQuestion

@@ -49,7 +49,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise TraceFileError(f"{path}: cannot be read ({error}); fetch the file again") from None
 
 
-def _field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
+def required_field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    """Return a field of a record; TraceFileError if it is absent or of another type."""
     value = record.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TraceFileError(
@@ -67,7 +68,7 @@ def _trace(entry: Any, index: int, question_id: str, where: str) -> Trace:
     """Return one trace of a JSONL line; a missing token count becomes the number of words."""
     if not isinstance(entry, dict):
         raise TraceFileError(f"{where}: trace {index} is no object; write one object a trace")
-    text = _field(entry, "text", str, f"{where}: trace {index}")
+    text = required_field(entry, "text", str, f"{where}: trace {index}")
     count = entry.get("n_tokens")
     if count is None:
         count = len(text.split())
@@ -96,7 +97,7 @@ def _question(record: dict[str, Any], path: Path, where: str) -> Question:
     )
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (place, object) of every line."""
     for number, line in _lines(path):
         where = f"{path}:{number}"
@@ -117,7 +118,7 @@ def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
     words = False
     for where, record in records:
         question = _question(record, path, where)
-        entries = _field(record, "traces", list, where)
+        entries = required_field(record, "traces", list, where)
         group = tuple(_trace(e, i, question.question_id, where) for i, e in enumerate(entries))
         if len({t.trace_id for t in group}) != len(group):
             raise TraceFileError(f"{where}: a trace_id occurs twice; give each trace its own")
@@ -125,7 +126,7 @@ def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
         models.setdefault(str(record.get("model") or path.stem), where)
         questions.append(question)
         groups.append(group)
-    _refuse_bad_set(path, [q.question_id for q in questions], list(models))
+    refuse_bad_set(path, [q.question_id for q in questions], list(models))
     return TraceSet(next(iter(models)), tuple(questions), tuple(groups), words)
 
 
@@ -135,7 +136,7 @@ def read_jsonl(path: Path) -> TraceSet:
     Raises:
         TraceFileError: one line that names the file, the place, the fault and the fix.
     """
-    records = _records(path)
+    records = json_records(path)
     first = next(records, None)
     if first is None:
         return _own([], path)
@@ -169,7 +170,8 @@ def _sample(found: foreign.Format, record: foreign.Record, where: str) -> foreig
         ) from None
 
 
-def _refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
+def refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
+    """Raise TraceFileError for no question, one that occurs twice, or several models."""
     if not ids:
         raise TraceFileError(f"{path}: holds no question; give a file with at least one line")
     twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 
-from deepprune_core.answers import UNGRADABLE, partition
+from deepprune_core.answers import partition
+from deepprune_core.clustering import Clustering
 from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.ledger import Ledger, TraceState
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.live import run_async
-from deepprune_core.online.result import Ballot, Event, PrunedAnswer, TraceOutcome
+from deepprune_core.online.result import Event, PrunedAnswer, TraceOutcome, count_votes, ledger_of
 from deepprune_core.online.session import Running, Session
 from deepprune_core.pruner import cast_vote
 from deepprune_core.traces import Question
@@ -93,32 +93,22 @@ def _question(asked: str | Question) -> Question:
 
 
 def _result(session: Session, engine_tokens: int) -> PrunedAnswer:
-    clustering, config = session.placer.result, session.config.pruning
+    clustering, placer = session.placer.result, session.placer
     answers = session.tally.answers
     finished = sorted(answers, key=lambda t: _arrival(clustering.clusters, t))
     classes = partition([answers.get(i) for i in range(len(session.traces))])
-    vote = cast_vote(clustering, finished, classes, config) if answers else None
-    spelling = {int(classes[i]): answers[i] for i in reversed(finished)}
-    ballots = tuple(
-        Ballot(str(spelling[c]), weight, tuple(i for i in finished if classes[i] == c))
-        for c, weight in sorted(vote.weights, key=lambda pair: -pair[1])
-    ) if vote else ()  # fmt: skip
-    winner = vote.winner if vote else UNGRADABLE
-    ledger = Ledger(
-        kept=sum(t.tokens for t in session.traces if t.state is TraceState.FINISHED),
-        pruned=sum(t.tokens for t in session.traces if t.state is not TraceState.FINISHED),
-        judge=session.placer.judge_tokens,
-        judge_calls=session.placer.judge_calls,
-    )
+    vote = cast_vote(clustering, finished, classes, session.config.pruning)
+    answer, ballots = count_votes(vote, finished, classes[finished], answers)
+    traces = tuple(_outcome(trace, clustering, answers) for trace in session.traces)
     return PrunedAnswer(
         question=session.question.text,
-        answer=None if winner == UNGRADABLE else str(spelling[winner]),
+        answer=answer,
         ballots=ballots,
         clusters=clustering.clusters,
-        traces=tuple(_outcome(session, trace) for trace in session.traces),
-        ledger=ledger,
+        traces=traces,
+        ledger=ledger_of(traces, placer.judge_tokens, placer.judge_calls),
         seconds=session.seconds,
-        judge_seconds=session.placer.judge_seconds,
+        judge_seconds=placer.judge_seconds,
         engine_tokens=engine_tokens,
         decided_early=session.decided_early,
     )
@@ -131,19 +121,20 @@ def _arrival(clusters: tuple[tuple[int, ...], ...], trace: int) -> tuple[int, in
     return len(clusters), trace
 
 
-def _outcome(session: Session, trace: Running) -> TraceOutcome:
+def _outcome(
+    trace: Running, clustering: Clustering, answers: Mapping[int, str | None]
+) -> TraceOutcome:
     placed = trace.placement
     cluster = placed.cluster if placed and placed.cluster >= 0 else None
-    first = session.placer.result.clusters[cluster][0] if cluster is not None else None
     assert trace.state is not None
     return TraceOutcome(
         trace.index,
         trace.state,
         trace.tokens,
         trace.text.extend(trace.chunk.token_ids) if trace.chunk else "",
-        session.tally.answers.get(trace.index),
+        answers.get(trace.index),
         cluster,
-        first,
+        None if cluster is None else clustering.clusters[cluster][0],
         None if placed is None or placed.opened else round(placed.score, 4),
         trace.detail,
     )

@@ -130,9 +130,9 @@ class _LiveQuestion:
             text = self._text(self.chunks[index])
             self.prefixes[index] = self.truncation.cut(text, self.tokenizer).text
             self.order.append(index)
-            opened = self.clusterer.add(index) == len(self.clusterer.result().clusters) - 1
-        first = opened and self.clusterer.result().clusters[-1] == (index,)
-        if first and self.config.finish == "survivors":
+            before = self.clusterer.num_clusters
+            opened = self.clusterer.add(index) == before
+        if opened and self.config.finish == "survivors":
             await self.resume(index)
 
     async def resume(self, index: int) -> None:
@@ -142,7 +142,7 @@ class _LiveQuestion:
             return
         request = self._request(index, "rest", before.token_ids)
         async for chunk in self.engine.stream(request, self.run.sampling):
-            self.chunks[index] = _joined(before, chunk)
+            self.chunks[index] = before.joined(chunk)
 
     async def outcome(self) -> tuple[tuple[Trace, ...], Outcome]:
         """Return all traces and the outcome, once everyone has arrived."""
@@ -172,14 +172,6 @@ class _LiveQuestion:
             self.run.question.question_id, str(index), self._text(chunk), chunk.num_tokens,
             finish_reason=chunk.finish_reason, confidences=chunk.confidences,
         )  # fmt: skip
-
-
-def _joined(before: Chunk, after: Chunk) -> Chunk:
-    confidences = None
-    if before.confidences is not None and after.confidences is not None:
-        confidences = np.concatenate([before.confidences, after.confidences])
-    ids = before.token_ids + after.token_ids
-    return Chunk(after.request_id, ids, after.finish_reason, confidences)
 
 
 def _trace_confidence(traces: Sequence[Trace]) -> np.ndarray | None:

@@ -15,11 +15,11 @@ import numpy as np
 
 from deepprune_core.answers import UNGRADABLE, extract_answer, partition
 from deepprune_core.baselines.deepconf import DeepConfConfig, group_confidence
-from deepprune_core.baselines.stopping import probability_of_lead
+from deepprune_core.baselines.stopping import leading_counts, probability_of_lead
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
-from deepprune_core.ledger import Ledger, TraceState
+from deepprune_core.ledger import TraceState
 from deepprune_core.online.growing_text import GrowingText
-from deepprune_core.online.result import Ballot, PrunedAnswer, TraceOutcome
+from deepprune_core.online.result import PrunedAnswer, TraceOutcome, count_votes, ledger_of
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer, Truncation
 from deepprune_core.voting import Vote, majority, weighted
@@ -72,19 +72,11 @@ class Asked:
 
     def result(self, voters: Sequence[int], vote: Vote, *, early: bool = False) -> PrunedAnswer:
         """Return the question's result; ``vote`` is over the classes of ``voters``."""
-        classes = self.classes(voters)
-        spelling = {int(c): str(self.outcomes[t].answer) for c, t in zip(classes, voters)}  # noqa: B905
-        ballots = tuple(
-            Ballot(spelling[c], w, tuple(t for t, k in zip(voters, classes, strict=True) if k == c))
-            for c, w in sorted(vote.weights, key=lambda pair: -pair[1])
-        )
+        answers = {i: self.outcomes[i].answer for i in voters}
+        answer, ballots = count_votes(vote, voters, self.classes(voters), answers)
         traces = tuple(self.outcomes[i] for i in sorted(self.outcomes))
-        kept = sum(t.tokens for t in traces if t.state is TraceState.FINISHED)
-        pruned = sum(t.tokens for t in traces if t.state is not TraceState.FINISHED)
         return PrunedAnswer(
-            self.question.text,
-            None if vote.winner == UNGRADABLE else spelling[vote.winner],
-            ballots, (), traces, Ledger(kept=kept, pruned=pruned),
+            self.question.text, answer, ballots, (), traces, ledger_of(traces),
             time.monotonic() - self._started, 0.0,
             self.engine.generated_tokens() - self._before, early,
         )  # fmt: skip
@@ -204,7 +196,7 @@ async def deepconf(asked: Asked, n: int, config: DeepConfConfig) -> PrunedAnswer
     lowest = {i: _lowest(asked, i, config.window) for i in asked.finished}
     if not lowest:
         return asked.result([], majority([]))
-    threshold = float(np.percentile(list(lowest.values()), 100 - config.keep_percent))
+    threshold = config.threshold(list(lowest.values()))
     voters = [i for i in lowest if lowest[i] >= threshold]
 
     def watch(chunk: Chunk) -> bool:
@@ -217,8 +209,9 @@ async def deepconf(asked: Asked, n: int, config: DeepConfConfig) -> PrunedAnswer
 
     running = {asked.start(i, watch): i for i in range(len(warm), n)}
     early = False
-    while running and not early:
-        early = bool(vote().weights) and vote().share >= config.consensus
+    while running:
+        leading = vote()
+        early = bool(leading.weights) and leading.share >= config.consensus
         if early:
             break
         done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -239,6 +232,4 @@ def _lowest(asked: Asked, index: int, window: int) -> float:
 
 def _lead(asked: Asked) -> float:
     classes = asked.classes(asked.finished)
-    counts = np.bincount(classes[classes != UNGRADABLE]).tolist()
-    first, second = (*sorted(counts, reverse=True), 0, 0)[:2]
-    return probability_of_lead(first, second)
+    return probability_of_lead(*leading_counts(np.bincount(classes[classes != UNGRADABLE])))

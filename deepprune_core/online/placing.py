@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.clustering import STOPPED, Clustering, ClusteringConfig, GreedyClusterer, Pair
+from deepprune_core.clustering import Clustering, ClusteringConfig, GreedyClusterer, Pair
 from deepprune_core.judging.inputs import Judge, JudgeInput
 
 
@@ -52,14 +52,13 @@ class Placer:
         return [self._place(trace) for trace, _ in arrivals]
 
     def _place(self, trace: int) -> Placement:
-        before = len(self.result.clusters)
+        before = self.clusterer.num_clusters
         cluster = self.clusterer.add(trace)
-        opened = cluster != STOPPED and cluster == before
-        return Placement(trace, cluster, opened, float(self.result.similarity[-1]))
+        return Placement(trace, cluster, cluster == before, self.clusterer.last_similarity)
 
     def _ask_ahead(self, traces: Sequence[int]) -> None:
         limit = self.clusterer.config.max_representatives
-        sure = [m for cluster in self.result.clusters if len(cluster) <= limit for m in cluster]
+        sure = [m for cluster in self.clusterer.members if len(cluster) <= limit for m in cluster]
         self._ask([(trace, member) for trace in traces for member in sure])
 
     def _score(self, pairs: Sequence[Pair]) -> np.ndarray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from deepprune_core.answers import UNGRADABLE
 from deepprune_core.ledger import Ledger, TraceState
+from deepprune_core.voting import Vote
 
 EventKind = Literal["started", "reached", "joined", "opened", "finished", "failed", "decided"]
 
@@ -57,6 +60,33 @@ class Ballot:
     answer: str
     weight: float
     traces: tuple[int, ...]
+
+
+def count_votes(
+    vote: Vote, voters: Sequence[int], classes: np.ndarray, answers: Mapping[int, str | None]
+) -> tuple[str | None, tuple[Ballot, ...]]:
+    """Return the winning answer (None: nobody could vote) and all ballots, heaviest first.
+
+    ``classes``: (voters,) the class of each voter's answer; an answer is spelled as its first
+    voter spells it.
+    """
+    spelling: dict[int, str] = {}
+    traces: dict[int, list[int]] = {}
+    for trace, name in zip(voters, classes.tolist(), strict=True):
+        spelling.setdefault(name, str(answers[trace]))
+        traces.setdefault(name, []).append(trace)
+    ballots = tuple(
+        Ballot(spelling[name], weight, tuple(traces[name]))
+        for name, weight in sorted(vote.weights, key=lambda pair: -pair[1])
+    )
+    return (None if vote.winner == UNGRADABLE else spelling[vote.winner]), ballots
+
+
+def ledger_of(traces: Sequence[TraceOutcome], judge: int = 0, judge_calls: int = 0) -> Ledger:
+    """Return the tokens of traces as they ended, and what the judge read for them."""
+    kept = sum(t.tokens for t in traces if t.state is TraceState.FINISHED)
+    total = sum(t.tokens for t in traces)
+    return Ledger(kept=kept, pruned=total - kept, judge=judge, judge_calls=judge_calls)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from deepprune_core.online.growing_text import GrowingText
 from deepprune_core.online.placing import Placement, Placer
 from deepprune_core.online.result import Event, EventKind
 from deepprune_core.online.tally import Tally
-from deepprune_core.pruner import finishing
+from deepprune_core.pruner import finishing, states_of
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer
 
@@ -74,12 +74,10 @@ class Session:
     ) -> None:
         self.engine, self.tokenizer, self.config = engine, tokenizer, config
         self.question, self.prompt, self._emit = question, prompt, emit
-        rng = np.random.default_rng([config.seed, trace_seed(0, question.question_id, 0)])
-        self.rng = rng
-        self.placer = Placer(judge, question.text, config.pruning.clustering, rng)
+        self.rng = np.random.default_rng([config.seed, trace_seed(0, question.question_id, 0)])
+        self.placer = Placer(judge, question.text, config.pruning.clustering, self.rng)
         self.traces = [Running(i, GrowingText(tokenizer)) for i in range(num_traces)]
         self.tally = Tally(config.pruning, num_traces)
-        self.chosen: tuple[int, ...] = ()
         self.decided_early = False
         self._waiting: asyncio.Queue[int] = asyncio.Queue()
         self._started = time.monotonic()
@@ -132,7 +130,7 @@ class Session:
         trace.request_id, looked = name, 0
         request = Request(name, self.prompt, seed, before.token_ids)
         async for chunk in self.engine.stream(request, self.config.sampling):
-            trace.chunk = _joined(before, chunk)
+            trace.chunk = before.joined(chunk)
             if trace.state is not None or (trace.placed.is_set() and not trace.may_go_on):
                 await self.engine.abort(name)
                 return
@@ -210,18 +208,13 @@ class Session:
     async def _finish_chosen(self) -> None:
         """Let the paper's K2 (or K3) traces run to their end, once all are placed."""
         clustering = self.placer.result
-        self.chosen = finishing(clustering, self.config.pruning, self.rng)
-        self.tally.choose(self.chosen)
-        sizes = [len(cluster) for cluster in clustering.clusters]
-        largest = clustering.clusters[int(np.argmax(sizes))] if sizes else ()
+        chosen = finishing(clustering, self.config.pruning, self.rng)
+        self.tally.choose(chosen)
+        states = states_of(len(self.traces), clustering, chosen, "largest_cluster")
         for trace in self.traces:
-            if trace.state is None and trace.index not in self.chosen:
-                trace.state = TraceState.PRUNED
-                if trace.index in clustering.stopped:
-                    trace.state = TraceState.OVERFLOW
-                elif trace.index in largest:
-                    trace.state = TraceState.NOT_CHOSEN
-        tasks = [asyncio.create_task(self._run_on(self.traces[i])) for i in self.chosen]
+            if trace.state is None and trace.index not in chosen:
+                trace.state = states[trace.index]
+        tasks = [asyncio.create_task(self._run_on(self.traces[i])) for i in chosen]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -276,17 +269,6 @@ class Session:
             kind, trace.index, round(self.seconds, 3), trace.tokens, cluster, score, trace.detail
         )
         self._emit(event)
-
-
-def _joined(before: Chunk, after: Chunk) -> Chunk:
-    """Return a chunk that also holds what the trace had generated before it went on."""
-    if not before.token_ids:
-        return after
-    confidences = None
-    if before.confidences is not None and after.confidences is not None:
-        confidences = np.concatenate([before.confidences, after.confidences])
-    ids = before.token_ids + after.token_ids
-    return replace(after, token_ids=ids, confidences=confidences)
 
 
 async def _first_failure(

@@ -20,7 +20,7 @@ from deepprune_core.pruner import (
     symmetric_matrix,
 )
 from deepprune_core.traces import Question, Trace, TraceSet
-from deepprune_core.truncation import Tokenizer, Truncation
+from deepprune_core.truncation import Prefix, Tokenizer, Truncation
 from deepprune_core.voting import majority
 
 
@@ -45,24 +45,42 @@ class MethodTotals:
         return asdict(self)
 
 
-def stored_question(
+def assemble(
     question: Question,
     traces: Sequence[Trace],
     graded: GradedQuestion,
-    judge: Judge,
-    truncation: Truncation,
-    tokenizer: Tokenizer,
+    cuts: Sequence[Prefix],
+    scores: np.ndarray,
+    judge_tokens: np.ndarray,
 ) -> StoredQuestion:
-    """Return one question with the judge's scores of all its pairs."""
-    cuts = [truncation.cut(trace.text, tokenizer) for trace in traces]
-    rows, inputs = pair_inputs(question.text, [cut.text for cut in cuts])
-    lengths = np.array([trace.num_tokens for trace in traces])
+    """Return a question for the replay; ``scores`` and ``judge_tokens``: (traces, traces)."""
     return StoredQuestion(
-        question.question_id, graded.gold_class, graded.classes, lengths,
-        np.array([math.ceil(c.fraction * n) for c, n in zip(cuts, lengths, strict=True)]),
-        symmetric_matrix(len(traces), rows, judge.score(inputs)),
-        symmetric_matrix(len(traces), rows, judge.num_tokens(inputs)),
-    )  # fmt: skip
+        question_id=question.question_id,
+        gold_class=graded.gold_class,
+        classes=graded.classes,
+        num_tokens=np.array([t.num_tokens for t in traces]),
+        prefix_tokens=np.array(
+            [math.ceil(c.fraction * t.num_tokens) for c, t in zip(cuts, traces, strict=True)]
+        ),
+        scores=scores,
+        judge_tokens=judge_tokens,
+    )
+
+
+def judged_pairs(
+    judge: Judge, groups: Sequence[tuple[str, Sequence[str]]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (scores, prompt tokens) among the prefixes of every (question, prefixes)."""
+    pairs = [pair_inputs(question, prefixes) for question, prefixes in groups]
+    inputs = [pair for _, group in pairs for pair in group]
+    scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
+    ends = np.cumsum([len(group) for _, group in pairs])[:-1]
+    return [
+        (symmetric_matrix(len(texts), rows, part), symmetric_matrix(len(texts), rows, cost))
+        for (_, texts), (rows, _), part, cost in zip(
+            groups, pairs, np.split(scores, ends), np.split(tokens, ends), strict=True
+        )
+    ]
 
 
 def compare_on_stored(
@@ -83,7 +101,9 @@ def compare_on_stored(
     for question, group, grades in tqdm(groups, desc="questions", delay=5):
         if not group:
             continue
-        stored = stored_question(question, group, grades, judge, truncation, tokenizer)
+        cuts = [truncation.cut(trace.text, tokenizer) for trace in group]
+        ((scores, cost),) = judged_pairs(judge, [(question.text, [c.text for c in cuts])])
+        stored = assemble(question, group, grades, cuts, scores, cost)
         everyone = majority(grades.classes).winner
         total += int(stored.num_tokens.sum())
         right += everyone == grades.gold_class

@@ -22,13 +22,13 @@ class Tally:
         self.config, self.num_traces = config, num_traces
         self.answers: dict[int, str | None] = {}
         self._clusters: list[list[int]] = []
-        self._placed: set[int] = set()
+        self._cluster_of: dict[int, int] = {}
         self._given_up: set[int] = set()
         self._chosen: set[int] | None = None
 
     def place(self, trace: int, cluster: int, opened: bool) -> None:
         """Take note of a trace's cluster."""
-        self._placed.add(trace)
+        self._cluster_of[trace] = cluster
         if opened:
             self._clusters.append([])
         if cluster != STOPPED:
@@ -49,12 +49,10 @@ class Tally:
     @property
     def decided(self) -> bool:
         """Whether the leader wins whatever the others answer; False while there is none."""
-        cast, open_weight = self._cast(), self._open_weight()
-        if not cast:
+        if not self.answers:
             return False
-        ranked = sorted(cast, reverse=True)
-        second = ranked[1] if len(ranked) > 1 else 0.0
-        return ranked[0] - second > open_weight
+        first, second, *_ = (*sorted(self._cast(), reverse=True), 0.0, 0.0)
+        return first - second > self._open_weight()
 
     def _cast(self) -> list[float]:
         """Return the weight of every answer given so far."""
@@ -66,13 +64,18 @@ class Tally:
     def _weight(self, trace: int) -> float:
         if self.config.vote != "cluster_weighted":
             return 1.0
-        own = next((c for c in self._clusters if trace in c), [trace])
+        own = self._own(trace)
         finishers = [t for t in own if self._may_finish(t)]
         return len(own) / max(1, len(finishers))
 
+    def _own(self, trace: int) -> list[int]:
+        """Return a placed trace's cluster; nothing if it was dropped."""
+        cluster = self._cluster_of[trace]
+        return [] if cluster == STOPPED else self._clusters[cluster]
+
     def _may_finish(self, trace: int) -> bool:
         if self.config.finish == "survivors":
-            return any(cluster[0] == trace for cluster in self._clusters if cluster)
+            return self._own(trace)[:1] == [trace]
         return self._chosen is None or trace in self._chosen
 
     def _open_weight(self) -> float:
@@ -80,8 +83,7 @@ class Tally:
 
         A trace that is not placed yet may open a cluster, or join one whose answer is known.
         """
-        unplaced = self.num_traces - len(self._placed) - len(self._given_up - self._placed)
-        running = [
-            t for t in self._placed - set(self.answers) - self._given_up if self._may_finish(t)
-        ]
+        placed = self._cluster_of.keys()
+        unplaced = self.num_traces - len(placed | self._given_up)
+        running = [t for t in placed - self.answers.keys() - self._given_up if self._may_finish(t)]
         return unplaced + sum(self._weight(trace) for trace in running)

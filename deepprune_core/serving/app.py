@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.ledger import TraceState
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
@@ -156,8 +155,7 @@ class PruningServer:
             self.board.close(entry, None, str(error) or "the client left")
             raise
         assert result is not None
-        failed = [t.detail for t in result.traces if t.state is TraceState.FAILED]
-        self.board.close(entry, result, failed[0] if failed else "")
+        self.board.close(entry, result, result.failures[0].detail if result.failures else "")
         return result
 
     async def chat(self, request: HttpRequest) -> Response:

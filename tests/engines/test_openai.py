@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,27 +66,14 @@ class Fake:
         yield "data: [DONE]\n\n"
 
 
-def served(fake: Fake) -> Iterator[str]:
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(fake.app(), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture
 def fake() -> Fake:
     return Fake()
 
 
 @pytest.fixture
-def url(fake: Fake) -> Iterator[str]:
-    yield from served(fake)
+def url(fake: Fake, serve: Callable[[Any], str]) -> str:
+    return f"{serve(fake.app())}/v1"
 
 
 def engine(*urls: str) -> OpenAIEngine:
@@ -164,7 +150,7 @@ def test_nobody_there_is_told_in_one_line():
     assert "\n" not in run(work)
 
 
-def test_requests_are_shared_between_endpoints(fake, url):
+def test_requests_are_shared_between_endpoints(fake, url, serve):
     other = Fake()
 
     async def work(second):
@@ -173,8 +159,7 @@ def test_requests_are_shared_between_endpoints(fake, url):
         await asyncio.gather(*map(last_chunk, streams))
         await one.close()
 
-    for second in served(other):
-        asyncio.run(work(second))
+    asyncio.run(work(f"{serve(other.app())}/v1"))
     assert len(fake.requests) == len(other.requests) == 3
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from deepprune_core.experiments.judge_data import JudgeData
 from deepprune_core.experiments.methods import oracle_scores, shuffled_scores
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import assess, ceiling
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import JudgeData
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import httpx
 import numpy as np
@@ -57,19 +56,8 @@ def engine() -> ChatReplay:
 
 
 @pytest.fixture(scope="module")
-def url(engine: ChatReplay) -> Iterator[str]:
-    import uvicorn
-
-    app = build_app(PruningServer(engine, FirstWordJudge(), CONFIG, "small", len(TEXTS)))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    server.force_exit = True
-    thread.join()
+def url(engine: ChatReplay, serve: Callable[[Any], str]) -> str:
+    return serve(build_app(PruningServer(engine, FirstWordJudge(), CONFIG, "small", len(TEXTS))))
 
 
 def test_the_official_client_gets_a_vote_with_its_account(url: str, engine: ChatReplay) -> None:

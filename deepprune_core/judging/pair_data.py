@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.judge import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.pairs import PairSet
 from deepprune_core.traces import TraceSet
 from deepprune_core.truncation import Prefix, Tokenizer, Truncation

@@ -12,8 +12,15 @@ import numpy as np
 from deepprune_core.answers import grade_all
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.prompts import JudgePrompt, chat_prompt, plain_prompt
-from deepprune_core.pairs import PairSet, all_pairs, oversample_minority, sample_per_question
+from deepprune_core.pairs import (
+    PairSet,
+    all_pairs,
+    oversample_minority,
+    sample_per_question,
+    split_by_question,
+)
 from deepprune_core.traces import TraceSet
 from deepprune_core.training.state import LabelledPairs
 from deepprune_core.truncation import Tokenizer, Truncation
@@ -80,24 +87,22 @@ def label_pairs(
     chosen = sample_per_question(all_pairs(grade_all(traces)), per_question, rng)
     if not len(chosen):
         raise ValueError(f"{path}: no question has two traces with answers; sample more traces")
-    cut = [[truncation.cut(t.text, tokenizer).text for t in group] for group in traces.traces]
-    inputs = tuple(
-        JudgeInput(traces.questions[q].text, cut[q][i], cut[q][j])
-        for q, i, j in zip(
-            chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
-        )
-    )
+    inputs = judge_data(traces, chosen, truncation, tokenizer).inputs
     return LabelledTraces(traces, chosen, inputs)
 
 
 def split_validation(
     found: LabelledTraces, rng: np.random.Generator
 ) -> tuple[LabelledTraces, LabelledTraces]:
-    """Return (training, validation) pairs; a tenth of the questions validates, at least one."""
-    questions = rng.permutation(np.unique(found.groups))
-    held_out = questions[: max(1, round(VALIDATION_SHARE * len(questions)))]
-    mask = np.isin(found.groups, held_out)
-    return _part(found, np.flatnonzero(~mask)), _part(found, np.flatnonzero(mask))
+    """Return (training, validation) pairs; a tenth of the questions validates, at least one.
+
+    Raises:
+        ValueError: there is one question only.
+    """
+    rows = np.arange(len(found.inputs))
+    index = PairSet(found.groups, rows, rows, found.same)
+    held_out, training = split_by_question(index, VALIDATION_SHARE, rng)
+    return _part(found, training.first), _part(found, held_out.first)
 
 
 def _part(found: LabelledTraces, rows: np.ndarray) -> LabelledTraces:

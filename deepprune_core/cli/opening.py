@@ -1,0 +1,71 @@
+"""What commands open before they work: an endpoint and a judge, or one line that says why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.cli import options as o
+from deepprune_core.engines.discovery import served_model, tokenizer_of
+from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
+from deepprune_core.judging.inputs import Judge
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """``engine``, the ``model`` it asks for, and whether its tokens are the model's own."""
+
+    engine: OpenAIEngine
+    model: str
+    own_tokens: bool
+
+
+@contextmanager
+def told_in_one_line(kept: str = "") -> Iterator[None]:
+    """Turn a fault of a server or of the input into one line and its exit code.
+
+    ``kept`` says what is safe when the server fails.
+    """
+    try:
+        yield
+    except EndpointError as error:
+        o.fail(f"{error}{kept}", o.ENGINE_FAULT)
+    except (OSError, ValueError) as error:
+        o.fail(str(error))
+
+
+def open_endpoint(
+    urls: Sequence[str],
+    model: str | None,
+    tokenizer: str | None,
+    key: str,
+    *,
+    chat: bool = True,
+    system: str = "",
+) -> Endpoint:
+    """Return the engine behind ``urls``; ``key`` names the variable that holds the API key.
+
+    Raises:
+        EndpointError: nobody answers, or there is no such model.
+        ValueError: an address or the tokenizer is wrong.
+    """
+    secret = os.environ.get(key) or None
+    served = served_model(urls[0], secret, model)
+    words, own = tokenizer_of(tokenizer, served)
+    settings = EndpointSettings(
+        tuple(urls), served.model, secret, chat, system or None, token_ids=own
+    )
+    return Endpoint(open_openai(settings, words), served.model, own)
+
+
+def open_judge(
+    name: str, base: str | None, tau: float | None, *, quiet: bool = False
+) -> tuple[Judge, float]:
+    """Return (judge, threshold); say what a judge costs in quality unless ``quiet``."""
+    named = open_named_judge(name, base)
+    if named.caveat and not quiet:
+        o.err.print(f"note: {named.caveat}", style="yellow", highlight=False)
+    return named.judge, named.tau if tau is None else tau
