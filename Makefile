@@ -52,7 +52,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces judges behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
 	readme test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -132,6 +132,9 @@ traces: $(INSTALLED) ## Sample the traces that data/miniature lacks
 
 judges: $(INSTALLED) ## Train the judges that the profile's folder lacks (hours), and score pairs
 	$(PY) -m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE)
+
+public-traces: $(INSTALLED) ## Fetch and check the public traces of real models that data/public lacks
+	$(PY) -m deepprune_core.workflow.public_traces
 
 world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
 	$(PY) -m deepprune_core.miniature.behaviour --generator

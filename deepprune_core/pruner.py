@@ -1,7 +1,7 @@
 """The pruning loop: truncate, judge, cluster, finish a few, vote, and account for every token.
 
-:func:`replay` runs it on stored traces, :mod:`deepprune_core.online.live` on a running engine.
-Both share the clusterer, the finishing rules and the ledger.
+:func:`replay` runs it on stored traces, :mod:`deepprune_core.online.deepprune` on a running
+engine. Both share the clusterer, the finishing rules and the ledger.
 """
 
 from __future__ import annotations

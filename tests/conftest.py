@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from deepprune_core.engines.vllm_server import vllm_server
+from deepprune_core.workflow.profile import ROOT
+
+BIRCH = ROOT / "data" / "miniature" / "models" / "birch"
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
@@ -34,3 +38,14 @@ def serve() -> Iterator[Callable[[Any], str]]:
     """A function that serves a web application over real HTTP and returns its address."""
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(_running(app))
+
+
+@pytest.fixture(scope="session")
+def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of vLLM's own server with the miniature's birch in fp32; one a test run."""
+    pytest.importorskip("vllm")
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    # Birch knows no chat: a template that passes the last message on makes it answer one.
+    chat = ("--chat-template", "{{ messages[-1]['content'] }}")
+    with vllm_server(BIRCH, "birch", log, dtype="float32", arguments=chat) as url:
+        yield url

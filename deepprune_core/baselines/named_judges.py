@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepprune_core.judging.inputs import Judge
 
-NAMES = "embedding, same_text, or the folder of a trained judge"
+NAMES = "embedding, same_text, the folder of a trained judge, or the address of one served"
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class NamedJudge:
 
 
 def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
-    """Return a judge: ``embedding``, ``same_text``, or a folder with an adapter or a model.
+    """Return a judge: ``embedding``, ``same_text``, a folder, or ``http://host:port/v1#name``.
 
-    ``base`` is the model that an adapter belongs to (default: the one it names itself).
+    A folder holds an adapter or a model; ``base`` is the model that an adapter belongs to
+    (default: the one it names itself). Behind an address a vLLM server serves the judge, and
+    ``base`` names its tokenizer; the API key is read from OPENAI_API_KEY.
 
     Raises:
+        EndpointError: no server answers at the address.
         FileNotFoundError: no such folder, or an adapter whose base is not at hand.
         ValueError: the folder holds no trained judge.
     """
@@ -47,23 +51,26 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
             "embedding compares how beginnings look, which tells little of how they end (the "
             "paper finds an AUROC of 0.58); train a judge to prune with confidence",
         )
+    if name.startswith(("http://", "https://")):
+        from deepprune_core.engines.endpoint_judge import open_endpoint_judge
+
+        key = os.environ.get("OPENAI_API_KEY") or None
+        return NamedJudge(open_endpoint_judge(name, base, key), 0.5)
     return NamedJudge(_trained(Path(name), base), 0.5)
 
 
 def _trained(folder: Path, base: str | None) -> Judge:
-    from deepprune_core.judging.loading import load_judge
+    from deepprune_core.judging.loading import base_of_adapter, load_judge
 
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; a judge is {NAMES}")
-    adapter = folder / "adapter_config.json"
-    if not adapter.is_file():
+    config = folder / "adapter_config.json"
+    if not config.is_file():
         return load_judge(folder, packed=True)
-    stored = json.loads(adapter.read_text(encoding="utf-8"))
-    found = base or str(stored.get("base_model_name_or_path") or "")
-    beside = [Path(found), folder.parent / found, folder.parent.parent / "models" / found]
-    source = next((p for p in beside if found and p.is_dir()), None)
-    if source is None and "/" not in found:
+    found = base_of_adapter(folder, base)
+    name = base or str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    if found is None and "/" not in name:
         raise FileNotFoundError(
-            f"{folder}: its base model {found!r} is not at hand; name its folder with --judge-base"
+            f"{folder}: its base model {name!r} is not at hand; name its folder with --judge-base"
         )
-    return load_judge(source or found, folder, packed=True)
+    return load_judge(found or name, folder, packed=True)

@@ -10,6 +10,7 @@ from deepprune_core import __version__
 from deepprune_core.cli.ask import ask
 from deepprune_core.cli.judge import app as judge
 from deepprune_core.cli.prune import prune
+from deepprune_core.cli.report import report
 from deepprune_core.cli.sample import sample
 from deepprune_core.cli.serve import serve
 
@@ -23,6 +24,7 @@ app.command()(ask)
 app.command()(prune)
 app.command()(sample)
 app.add_typer(judge, name="judge")
+app.command()(report)
 app.command()(serve)
 
 
@@ -41,5 +43,6 @@ def main(
     """Fewer tokens for the same vote: prune parallel reasoning traces that will agree.
 
     `ask` prunes one question on a live server; `serve` puts a server in front of one. `sample`
-    collects traces; `prune` replays pruning on a file of them; `judge` trains a judge on them.
+    collects traces; `prune` replays pruning on a file of them; `judge` trains a judge on them;
+    `report` makes a page of what `ask` has saved.
     """

@@ -21,7 +21,12 @@ Cut = Annotated[
     str, typer.Option(help="where a trace is judged: '25 words' (reasoning words) or '500 tokens'")
 ]
 JudgeName = Annotated[
-    str, typer.Option("--judge", help="embedding, same_text, or the folder of a trained judge")
+    str,
+    typer.Option(
+        "--judge",
+        help="embedding, same_text, the folder of a trained judge, or the address of a vLLM "
+        "server that serves one, such as http://localhost:8001/v1#name",
+    ),
 ]
 JudgeBase = Annotated[
     str | None, typer.Option(help="folder or hub name of the model that a judge's adapter is for")

@@ -118,7 +118,7 @@ class OpenAIEngine:
 
     async def _opened(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
         retry = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(may_pass),
             stop=stop_after_attempt(self.settings.attempts),
             wait=wait_exponential_jitter(multiplier=0.2, max=10),
             reraise=True,
@@ -128,7 +128,7 @@ class OpenAIEngine:
                 with attempt:
                     return await self._send(url, request, config)
         except httpx.HTTPStatusError as error:
-            raise EndpointError(f"{url}: {_reason(error.response)}") from error
+            raise EndpointError(f"{url}: {reason(error.response)}") from error
         except httpx.HTTPError as error:
             raise EndpointError(
                 f"{url}: no answer ({error!r}); is the server running there?"
@@ -213,13 +213,14 @@ def _chunk(request: Request, progress: _Progress, config: SamplingConfig) -> Chu
     return Chunk(request.request_id, tuple(progress.ids), progress.finish, confidences)
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
+    """Return whether a request that failed so may succeed when it is sent again."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _TRY_AGAIN
     return isinstance(error, httpx.TransportError)
 
 
-def _reason(response: httpx.Response) -> str:
+def reason(response: httpx.Response) -> str:
     """Return a refusal in one line: the status and what the server said."""
     said: Any = response.text
     try:

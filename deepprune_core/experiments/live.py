@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,116 +13,119 @@ from tqdm import tqdm
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
 from deepprune_core.experiments.run import Run
-from deepprune_core.experiments.text import count, percent, rate
+from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.ledger import Ledger
 from deepprune_core.metrics import Interval, bootstrap_mean
-from deepprune_core.online.live import LiveResult, LiveRun, prune_live, run_async, vote_live
+from deepprune_core.miniature.tokenizer import prompt_text
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.contest import Contest, Method
+from deepprune_core.online.result import PrunedAnswer
+from deepprune_core.online.sync import run_async
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
 from deepprune_core.workflow.profile import ROOT
 
+FULL, PAUSED, ONLINE = "cons@N", "DeepPrune, pause", "DeepPrune, online"
+
+
+@dataclass(frozen=True)
+class Played:
+    """One method on all questions: its results and the seconds they took together."""
+
+    results: tuple[PrunedAnswer, ...]
+    seconds: float
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens by the engine's own counter."""
+        return sum(result.engine_tokens for result in self.results)
+
+    def total(self, name: str) -> int:
+        """Return the sum of one entry of the ledgers."""
+        return sum(getattr(result.ledger, name) for result in self.results)
+
 
 @dataclass(frozen=True)
 class LiveComparison:
-    """Each question once in full and once pruned, by the same engine."""
+    """Each question under each method, by the same engine."""
 
     model: str
     questions: tuple[Question, ...]
-    full: tuple[LiveResult, ...]
-    pruned: tuple[LiveResult, ...]
-    seconds_full: float
-    seconds_pruned: float
-
-    @property
-    def saved(self) -> float:
-        """Share of tokens not generated, both sides counted by the engine."""
-        return 1 - _tokens(self.pruned) / _tokens(self.full)
-
-    @property
-    def ledger(self) -> Ledger:
-        """All pruned questions' tokens."""
-        return sum((r.outcome.ledger for r in self.pruned), Ledger())
+    num_traces: int
+    methods: dict[str, Played]
 
 
-def _tokens(results: Sequence[LiveResult]) -> int:
-    return sum(result.engine_tokens for result in results)
-
-
-def play_live(
-    run: Run, questions: Sequence[Question], prompts: Sequence[str], judge: Judge
-) -> LiveComparison:
-    """Return the comparison; starts vLLM, samples every question twice, and shuts it down.
+def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComparison:
+    """Return the comparison; starts vLLM, samples every question thrice, and shuts it down.
 
     Sampling on a live engine repeats in distribution only.
     """
     live = run.profile.live
     assert live is not None
-    parallel = max(64, live.traces)
-    engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=parallel))
+    engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=max(64, live.traces)))
     sampling = SamplingConfig(
         temperature=live.temperature, top_p=live.top_p, max_tokens=live.max_tokens
     )
-    runs = [
-        LiveRun(q, p, live.traces, sampling, run.profile.seed)
-        for q, p in zip(questions, prompts, strict=True)
-    ]
+    config = OnlineConfig(
+        run.cuts.online(), run.profile.pruning.config(), sampling,
+        stop_when_decided=False, seed=run.profile.seed,
+    )  # fmt: skip
     try:
-        return run_async(lambda: _play(run, engine, judge, runs))
+        contest = Contest(engine, engine.tokenizer, config, live.traces, prompt_text)
+        methods = {
+            FULL: contest.vote(),
+            PAUSED: contest.deepprune(judge, "pause"),
+            ONLINE: contest.deepprune(judge, "online"),
+        }
+        played = {name: _play(engine, name, method, questions) for name, method in methods.items()}
     finally:
         engine.close()
+    return LiveComparison(Path(live.model).name, tuple(questions), live.traces, played)
 
 
-async def _play(
-    run: Run, engine: VllmEngine, judge: Judge, runs: Sequence[LiveRun]
-) -> LiveComparison:
-    import time
-
-    pruning, cut = run.profile.pruning.config(), run.cuts.online()
-    full, pruned, started = [], [], time.monotonic()
-    for one in tqdm(runs, desc="live, in full", unit="question"):
-        full.append(await vote_live(engine, engine.tokenizer, one))
-    middle = time.monotonic()
-    for one in tqdm(runs, desc="live, pruned", unit="question"):
-        rng = run.rng("live", one.question.question_id)
-        pruned.append(
-            await prune_live(
-                engine, engine.tokenizer, judge, one, truncation=cut, config=pruning, rng=rng
-            )
+def _play(engine: VllmEngine, name: str, method: Method, questions: Sequence[Question]) -> Played:
+    async def play() -> tuple[PrunedAnswer, ...]:
+        return tuple(
+            [await method(one) for one in tqdm(questions, desc=f"live, {name}", unit="question")]
         )
-    assert run.profile.live is not None
-    return LiveComparison(
-        Path(run.profile.live.model).name, tuple(one.question for one in runs), tuple(full),
-        tuple(pruned), middle - started, time.monotonic() - middle,
-    )  # fmt: skip
+
+    started = time.monotonic()
+    results = run_async(play)
+    return Played(results, time.monotonic() - started)
 
 
-def accuracy(run: Run, results: Sequence[LiveResult]) -> Interval:
+def accuracy(run: Run, questions: Sequence[Question], results: Sequence[PrunedAnswer]) -> Interval:
     """Return the share of questions whose vote is right."""
-    right = np.array([r.outcome.right for r in results], dtype=np.float64)
+    pairs = zip(questions, results, strict=True)
+    right = np.array([result.right(question) for question, result in pairs], dtype=np.float64)
     return bootstrap_mean(right, rng=run.rng("live"), draws=run.profile.bootstrap_draws)
 
 
 def live_table(run: Run, found: LiveComparison, judge_cost: float) -> Table:
     """Return the live run's tokens, counted by the engine."""
-    ledger, traces = found.ledger, sum(len(r.traces) for r in found.pruned)
-    whole, spent = _tokens(found.full), _tokens(found.pruned)
-    net = 1 - (spent + judge_cost * ledger.judge) / whole
-    rows = (
-        ("cons@N", count(whole), "–", "–", "–", "–", rate(accuracy(run, found.full)),
-         f"{found.seconds_full:.0f}"),
-        ("DeepPrune", count(spent), percent(found.saved), percent(net), count(ledger.judge),
-         count(ledger.after_abort), rate(accuracy(run, found.pruned)),
-         f"{found.seconds_pruned:.0f}"),
-    )  # fmt: skip
+    whole, rows = found.methods[FULL].tokens, []
+    for name, played in found.methods.items():
+        pruned, judge = name != FULL, played.total("judge")
+        after = sum(result.after_abort for result in played.results)
+        rows.append(
+            (
+                name, count(played.tokens),
+                percent(1 - played.tokens / whole) if pruned else NOTHING,
+                percent(1 - (played.tokens + judge_cost * judge) / whole) if pruned else NOTHING,
+                count(judge) if pruned else NOTHING, count(after) if pruned else NOTHING,
+                rate(accuracy(run, found.questions, played.results)), f"{played.seconds:.0f}",
+            )
+        )  # fmt: skip
     n = len(found.questions)
     return Table(
         "live",
         f"One benchmark live on vLLM with real aborts: {found.model}. {run.profile.caption}",
         ("method", "tokens (engine's counter)", "saved gross (%)", "saved net (%)",
          "judge tokens", "after abort", "accuracy (%)", "seconds"),
-        rows,
-        (f"N: {n} questions of {found.questions[0].benchmark}, {traces // n} traces each. Live "
-         "sampling repeats in distribution only. Seconds include the judge, which shares the "
-         "cores with the engine here.",),
+        tuple(rows),
+        (f"N: {n} questions of {found.questions[0].benchmark}, {found.num_traces} traces each. "
+         "Live sampling repeats in distribution only. Seconds include the judge, which shares "
+         "the cores with the engine here.",
+         "'pause' stops a trace at its truncation point until it is judged; 'online' lets it run "
+         "on meanwhile."),
     )  # fmt: skip

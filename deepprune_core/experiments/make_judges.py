@@ -83,7 +83,8 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
     files, unseen = run.profile.traces.unseen, run.unseen
-    _score(run, adapter, spec.truncation, files, unseen, adapter / SCORES)
+    # A few thousand pairs do not pay for compiling.
+    _score(run, adapter, spec.truncation, files, unseen, adapter / SCORES, compiled=False)
 
 
 def publish(made: Path, target: Path) -> None:
@@ -105,7 +106,7 @@ def publish(made: Path, target: Path) -> None:
 def score(run: Run, adapter: Path, scores: Path) -> None:
     """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
     files = run.profile.traces.online
-    count = _score(run, adapter, run.cuts.online(), files, run.online, scores)
+    count = _score(run, adapter, run.cuts.online(), files, run.online, scores, compiled=True)
     print(f"{scores}: {count} scores computed")
 
 
@@ -116,9 +117,11 @@ def _score(
     files: Sequence[Path],
     traces: Sequence[GradedTraces],
     path: Path,
+    *,
+    compiled: bool,
 ) -> int:
     judge = open_judge(
-        run, adapter, run.work / "unused", autocast=run.profile.judge.autocast, compiled=True
+        run, adapter, run.work / "unused", autocast=run.profile.judge.autocast, compiled=compiled
     )
     stored, model = open_scores(path, judge, files, traces), judge.factory()
     tokenizer = judge_tokenizer(run)

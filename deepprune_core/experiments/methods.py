@@ -17,6 +17,7 @@ from deepprune_core.experiments.online import (
     play_consistency,
     play_deepconf,
     play_pruning,
+    play_random,
     play_stopping,
     select,
 )
@@ -56,7 +57,7 @@ def play_online(
     """Return cons@N, its peers, DeepPrune under its rules, its bounds, and the controls.
 
     The bounds are an oracle judge, who knows which traces agree, and a random one: the judge's
-    own scores, shuffled among a question's pairs.
+    own scores, shuffled among a question's pairs. Random pruning asks no judge at all.
     """
     n = max(len(group) for group in traces.traces.traces)
     cells = [play_all(run, f"cons@{n}", traces, play_consistency(traces))]
@@ -78,6 +79,8 @@ def play_online(
         for method, config in rules(run).items():
             play = play_pruning(scored, config)
             cells.append(play_all(run, f"{method}{suffix}", traces, play))
+    drawn = play_random(questions, rules(run)["DeepPrune"])
+    cells.append(play_all(run, "random pruning", traces, drawn))
     curve = control_curve(run, traces)
     for method, (control, control_net) in CONTROLS.items():
         pruned = named(cells, method)

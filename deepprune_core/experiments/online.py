@@ -19,6 +19,7 @@ from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.online.stored import assemble, judged_pairs
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.truncation import Tokenizer, Truncation
+from deepprune_core.voting import majority
 
 
 def stored_questions(
@@ -162,9 +163,27 @@ def play_pruning(questions: Sequence[StoredQuestion], config: PruningConfig) -> 
     return play
 
 
+def play_random(questions: Sequence[StoredQuestion], config: PruningConfig) -> Play:
+    """Return random pruning: as many traces finish as under ``config``, drawn by chance."""
+
+    def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
+        question = questions[j]
+        count = len(replay(question, order.tolist(), config, rng).finished)
+        ended = np.isin(np.arange(len(order)), rng.permutation(len(order))[:count])
+        voting = order[ended[order]]
+        ledger = Ledger(
+            kept=int(question.num_tokens[ended].sum()),
+            pruned=int(question.prefix_tokens[~ended].sum()),
+            baseline=int(question.num_tokens.sum()),
+        )
+        right = majority(question.classes[voting]).winner == question.gold_class
+        return right, ledger, bool((question.classes[voting] == question.gold_class).any())
+
+    return play
+
+
 def play_consistency(traces: GradedTraces) -> Play:
     """Return cons@N as a play: all traces, majority vote in arrival order."""
-    from deepprune_core.voting import majority
 
     def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
         graded = traces.graded[j]

@@ -165,14 +165,12 @@ def hero_figure(run: Run, setup: OnlineSetup, results: Sequence[Online]) -> Figu
 def live_run(run: Run, setup: OnlineSetup) -> Table | str:
     """Return the table of the live run, or why there is none."""
     from deepprune_core.experiments.live import live_table, play_live
-    from deepprune_core.miniature.tokenizer import prompt_text
 
     live = run.profile.live
     if live is None:
         return "Left out: the profile names no model for a live engine."
     traces = next(t for t in setup.traces if t.model == live.model.name)
     questions = traces.traces.only(live.benchmark).questions[: live.questions]
-    prompts = [prompt_text(question.text) for question in questions]
-    found: LiveComparison = play_live(run, questions, prompts, setup.judge)
+    found: LiveComparison = play_live(run, questions, setup.judge)
     table = live_table(run, found, setup.judge_cost)
     return write_table(table, run.out)

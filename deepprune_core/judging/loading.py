@@ -91,6 +91,18 @@ def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:
     return JudgePrompt(**stored["prompt"]), int(stored["config"]["max_tokens"])
 
 
+def base_of_adapter(folder: Path, named: str | None) -> Path | None:
+    """Return the folder of an adapter's base model, or None where it is not at hand.
+
+    ``named`` is looked for instead of the name in the adapter's own configuration: as a path,
+    beside the adapter, and in a folder ``models`` beside the folder of adapters.
+    """
+    stored = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    found = named or str(stored.get("base_model_name_or_path") or "")
+    beside = (Path(found), folder.parent / found, folder.parent.parent / "models" / found)
+    return next((path for path in beside if found and path.is_dir()), None)
+
+
 def _merge_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 

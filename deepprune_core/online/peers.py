@@ -16,7 +16,7 @@ import numpy as np
 from deepprune_core.answers import UNGRADABLE, extract_answer, partition
 from deepprune_core.baselines.deepconf import DeepConfConfig, group_confidence
 from deepprune_core.baselines.stopping import leading_counts, probability_of_lead
-from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
+from deepprune_core.engines.base import Chunk, Engine, Messages, Request, SamplingConfig, trace_seed
 from deepprune_core.ledger import TraceState
 from deepprune_core.online.growing_text import GrowingText
 from deepprune_core.online.result import PrunedAnswer, TraceOutcome, count_votes, ledger_of
@@ -36,7 +36,7 @@ class Asked:
     tokenizer: Tokenizer
     sampling: SamplingConfig
     question: Question
-    prompt: str
+    prompt: str | Messages
     seed: int
 
     def __post_init__(self) -> None:

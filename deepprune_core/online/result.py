@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepprune_core.answers import UNGRADABLE
+from deepprune_core.answers import UNGRADABLE, partition
 from deepprune_core.ledger import Ledger, TraceState
+from deepprune_core.traces import Question
 from deepprune_core.voting import Vote
 
 EventKind = Literal["started", "reached", "joined", "opened", "finished", "failed", "decided"]
@@ -120,6 +121,16 @@ class PrunedAnswer:
     def finished(self) -> tuple[TraceOutcome, ...]:
         """The traces that ran to their end."""
         return tuple(t for t in self.traces if t.state is TraceState.FINISHED)
+
+    @property
+    def after_abort(self) -> int:
+        """Tokens that the engine counted beyond those that were handed out."""
+        return self.engine_tokens - self.ledger.generated
+
+    def right(self, question: Question) -> bool:
+        """Return whether the answer is the question's own right one, which must be known."""
+        found, gold = partition([self.answer, question.gold])
+        return bool(found == gold != UNGRADABLE)
 
     @property
     def expected_baseline(self) -> float:

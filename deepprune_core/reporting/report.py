@@ -150,15 +150,16 @@ def _note(folder: Path, number: str) -> tuple[str, ...]:
     return tuple(" ".join(block.split()) for block in blocks if block.strip())
 
 
-def fill(folder: Path, section: Section) -> Filled:
+def fill(folder: Path, section: Section, sections: Sequence[Section] = SECTIONS) -> Filled:
     """Return a section with its note, pictures and tables, in the order of its artifacts.
 
     A section without any of them says so.
     """
 
     def mine(suffix: str) -> list[Path]:
-        paths = [p for p in folder.glob(f"*.{suffix}") if section_of(p.stem)[0] == section]
-        return sorted(paths, key=lambda p: (section_of(p.stem)[1], p.stem))
+        places = {p: section_of(p.stem, sections) for p in folder.glob(f"*.{suffix}")}
+        paths = [p for p, (found, _) in places.items() if found == section]
+        return sorted(paths, key=lambda p: (places[p][1], p.stem))
 
     pictures = tuple(map(picture, mine("png")))
     tables = tuple(map(read_table, mine("csv")))
@@ -190,24 +191,26 @@ def picture(path: Path) -> Picture:
     return Picture(path.stem, b64encode(path.read_bytes()).decode("ascii"))
 
 
-def write_report(folder: Path, title: str) -> Path:
+def write_report(folder: Path, title: str, sections: Sequence[Section] = SECTIONS) -> Path:
     """Write ``report.html`` into the folder and return its path; the same files give same bytes.
+
+    Files that none of ``sections`` claims go into a section of their own, the last.
 
     Raises:
         ReportError: the folder is not there, or a table in it cannot be read.
     """
     if not folder.is_dir():
         raise ReportError(f"{folder}: expected a folder of figures, got none; run the notebooks")
-    sections = [fill(folder, section) for section in SECTIONS]
-    other = fill(folder, OTHER)
+    filled = [fill(folder, section, sections) for section in sections]
+    other = fill(folder, OTHER, sections)
     if other.pictures or other.tables:
-        sections.append(other)
+        filled.append(other)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     page = environment.get_template("report.html").render(
-        title=title, first=first_screen(folder), sections=sections
+        title=title, first=first_screen(folder), sections=filled
     )
     return write_atomically(folder / "report.html", page)
 

@@ -19,6 +19,8 @@ class VerdictModel(torch.nn.Module):
         super().__init__()
         self.model, self.labels = model, labels
         decoder = model.get_decoder()
+        if compiled:  # fused attention with a mask is slow backwards on a CPU
+            decoder.set_attn_implementation("eager")
         self._decoder = [torch.compile(decoder, dynamic=True) if compiled else decoder]
 
     def forward(

@@ -10,6 +10,12 @@ from typer.testing import CliRunner
 
 from deepprune_core.cli.app import app
 from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT
+from deepprune_core.engines.discovery import WordTokenizer
+from deepprune_core.engines.replay import ReplayEngine
+from deepprune_core.judging.same_text import SameTextJudge
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.deepprune import DeepPrune
+from deepprune_core.truncation import Truncation
 
 RUNNER = CliRunner()
 KINDS = (0, 1, 0, 0, 2, 1, 0, 0)
@@ -50,6 +56,23 @@ def test_prune_prints_what_each_way_to_vote_costs(stored: Path) -> None:
     assert rows["all traces"]["generated"] == sum(lengths)
     table = RUNNER.invoke(app, asked[:-1])
     assert "weighted" in table.output and "%" in table.output
+
+
+def test_report_makes_a_page_of_saved_results(tmp_path: Path) -> None:
+    texts, tokenizer = [trace(kind, i) for i, kind in enumerate(KINDS)], WordTokenizer()
+    engine = ReplayEngine({"Which <one>?": texts}, tokenizer)
+    config = OnlineConfig(Truncation("reasoning_words", 3))
+    result = DeepPrune(engine, SameTextJudge(), config).answer_sync("Which <one>?", n=len(KINDS))
+    saved, page = tmp_path / "one.json", tmp_path / "page.html"
+    saved.write_text(result.to_json())
+    found = RUNNER.invoke(app, ["report", str(saved), "--out", str(page)])
+    assert found.exit_code == 0, found.output
+    html = page.read_text()
+    assert "Which &lt;one&gt;?" in html and "the answer is 0" in html and "data:image/png" in html
+    assert f"{result.ledger.generated:,}" in html
+    saved.write_text("{}")
+    told = RUNNER.invoke(app, ["report", str(saved), "--out", str(page)])
+    assert told.exit_code == BAD_INPUT and "no result of `deepprune ask`" in told.stderr
 
 
 @pytest.mark.parametrize(

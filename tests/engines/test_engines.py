@@ -16,13 +16,15 @@ from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import TraceState
 from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.online.live import LiveRun, prune_live, run_async, vote_live
+from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.contest import Contest
+from deepprune_core.online.sync import run_async
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT
 
-MODEL = ROOT / "data" / "models" / "birch"
+MODEL = ROOT / "data" / "miniature" / "models" / "birch"
 QUESTIONS = questions_of(("mini-dev",))[:2]
 CONFIG = SamplingConfig(max_tokens=60, confidences=True)
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -107,26 +109,25 @@ def test_an_aborted_request_ends_and_the_others_go_on(engine):
     assert engine.generated_tokens() - before == short.num_tokens + long.num_tokens
 
 
+def contest(engine, **pruning) -> Contest:
+    config = OnlineConfig(
+        Truncation("reasoning_words", 5), PruningConfig(**pruning), SamplingConfig(max_tokens=400),
+        stop_when_decided=False, seed=3,
+    )  # fmt: skip
+    return Contest(engine, engine.tokenizer, config, 6, prompt_text)
+
+
 @pytest.mark.parametrize("finish", ["largest_cluster", "survivors"])
 def test_live_pruning_accounts_for_every_token_the_engine_counted(engine, finish):
-    run = LiveRun(QUESTIONS[0], prompt_of(QUESTIONS[0]), 6, SamplingConfig(max_tokens=400), 3)
-    config = PruningConfig(finish=finish, k2=2)
-    found = run_async(
-        lambda: prune_live(
-            engine, engine.tokenizer, EveryoneAgrees(), run,
-            truncation=Truncation("reasoning_words", 5), config=config,
-            rng=np.random.default_rng(0),
-        )
-    )  # fmt: skip
-    ledger = found.outcome.ledger
-    assert ledger.generated == found.engine_tokens
-    assert ledger.judge == 11 * ledger.judge_calls > 0
-    finished = 2 if finish == "largest_cluster" else 1
-    assert found.outcome.states.count(TraceState.FINISHED) == finished
-    stopped = [t for i, t in enumerate(found.traces) if i not in found.outcome.finished]
-    assert all(t.num_tokens < 200 for t in stopped)
-    whole = run_async(lambda: vote_live(engine, engine.tokenizer, run))
-    assert whole.engine_tokens == sum(t.num_tokens for t in whole.traces) > found.engine_tokens
+    meeting = contest(engine, finish=finish, k2=2)
+    pruned = meeting.deepprune(EveryoneAgrees(), "pause")
+    found = run_async(lambda: pruned(QUESTIONS[0]))
+    assert found.ledger.generated == found.engine_tokens and found.after_abort == 0
+    assert found.ledger.judge == 11 * found.ledger.judge_calls > 0
+    assert len(found.finished) == (2 if finish == "largest_cluster" else 1)
+    assert all(t.tokens < 200 for t in found.traces if t.state is not TraceState.FINISHED)
+    whole = run_async(lambda: meeting.vote()(QUESTIONS[0]))
+    assert whole.engine_tokens == sum(t.tokens for t in whole.traces) > found.engine_tokens
 
 
 def test_seeds_of_traces_never_collide_in_a_run():
@@ -154,29 +155,24 @@ def test_vllm_streams_aborts_and_counts_like_the_model_says():
     from deepprune_core.engines.vllm import VllmSettings, open_vllm
 
     engine = open_vllm(MODEL, VllmSettings(max_parallel=8, dtype="float32", memory_gib=1))
-    run = LiveRun(QUESTIONS[0], prompt_of(QUESTIONS[0]), 6, SamplingConfig(max_tokens=400), 3)
+    prompt = prompt_of(QUESTIONS[0])
+    pruned = contest(engine, k2=2).deepprune(EveryoneAgrees(), "pause")
 
     async def main():
-        request = Request("one", run.prompt, 7)
         config = SamplingConfig(max_tokens=60, confidences=True)
-        chunk = await last_chunk(engine.stream(request, config))
-        pruned = await prune_live(
-            engine, engine.tokenizer, EveryoneAgrees(), run,
-            truncation=Truncation("reasoning_words", 5), config=PruningConfig(k2=2),
-            rng=np.random.default_rng(0),
-        )  # fmt: skip
-        return chunk, pruned
+        chunk = await last_chunk(engine.stream(Request("one", prompt, 7), config))
+        return chunk, await pruned(QUESTIONS[0])
 
     try:
-        chunk, pruned = run_async(main)
+        chunk, found = run_async(main)
         total = engine.generated_tokens()
     finally:
         engine.close()
     assert chunk.num_tokens == 60 == len(chunk.confidences)
-    assert total == 60 + pruned.engine_tokens
-    assert pruned.outcome.ledger.generated == pruned.engine_tokens
+    assert total == 60 + found.engine_tokens
+    assert found.ledger.generated == found.engine_tokens
     reference = open_transformers(MODEL, dtype=torch.float32)
-    ids = [*reference.tokenizer.encode(run.prompt), *chunk.token_ids]
+    ids = [*reference.tokenizer.encode(prompt), *chunk.token_ids]
     with torch.no_grad():
         logits = reference.model(input_ids=torch.tensor([ids])).logits[0].double()
     top = logits.log_softmax(-1).topk(CONFIDENCE_TOP_K).values
