@@ -50,6 +50,10 @@ endif
 
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
+# The profile real reads public traces, which are fetched first.
+ifeq ($(PROFILE),real)
+PUBLIC := data/public/.done
+endif
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
@@ -111,7 +115,7 @@ announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took la
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
-$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(INSTALLED) | $(ANNOUNCE)
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(PUBLIC) $(INSTALLED) | $(ANNOUNCE)
 	@$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)
@@ -133,8 +137,11 @@ traces: $(INSTALLED) ## Sample the traces that data/miniature lacks
 judges: $(INSTALLED) ## Train the judges that the profile's folder lacks (hours), and score pairs
 	$(PY) -m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE)
 
-public-traces: $(INSTALLED) ## Fetch and check the public traces of real models that data/public lacks
+public-traces: data/public/.done ## Fetch and check the public traces of real models
+
+data/public/.done: data/public_traces.yaml $(INSTALLED)
 	$(PY) -m deepprune_core.workflow.public_traces
+	@touch $@
 
 world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
 	$(PY) -m deepprune_core.miniature.behaviour --generator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
+from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
@@ -110,9 +110,7 @@ def training_pairs(run: Run, spec: JudgeSpec, limit: int) -> tuple[GradedTraces,
 
     Every question gives the same number of pairs, so that no question is learned by heart.
     """
-    path = run.profile.traces.train if spec.source == "train" else run.profile.traces.leaky
-    assert path is not None
-    source = graded_traces(ROOT / path)
+    source = run.teaching("train" if spec.source == "train" else "leaky")
     rng = run.rng("training pairs", spec.source)
     per_question = max(1, -(-limit // len(source.traces.questions)))
     pairs = sample_per_question(source.pairs, per_question, rng)
@@ -145,8 +143,7 @@ def train(
     model, tokenizer = load_causal_lm(base_model(run))
     source, chosen = training_pairs(run, spec, pairs or settings.train_pairs)
     data = judge_data(source.traces, chosen, spec.truncation, tokenizer)
-    assert run.profile.traces.development is not None
-    dev = graded_traces(ROOT / run.profile.traces.development)
+    dev = run.teaching("development")
     rng = run.rng("validation pairs")
     rows = rng.permutation(len(dev.pairs))[: settings.validation_pairs]
     held_out = judge_data(dev.traces, dev.pairs.take(np.sort(rows)), spec.truncation, tokenizer)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from deepprune_core.pairs import PairSet, all_pairs
 from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.traces import TraceSet
 from deepprune_core.truncation import count_reasoning_words
-from deepprune_core.workflow.profile import ROOT, Cuts, Profile, load_profile
+from deepprune_core.workflow.profile import ROOT, Cuts, Profile, Split, load_profile
+
+Share = Literal["train", "development", "test"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,21 @@ def graded_traces(path: Path, traces_per_question: int | None = None) -> GradedT
     return GradedTraces(traces, graded, all_pairs(graded))
 
 
+def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
+    """Return the graded traces of some questions (indices, ascending)."""
+    graded = tuple(traces.graded[i] for i in questions)
+    names = [traces.traces.questions[i].question_id for i in questions]
+    return GradedTraces(traces.traces.select(names), graded, all_pairs(graded))
+
+
+def share_of(question_id: str, split: Split) -> Share:
+    """Return which share of a split a question belongs to; its name decides, evenly."""
+    at = int.from_bytes(sha256(question_id.encode()).digest()[:8], "little") / 2**64
+    if at < split.train:
+        return "train"
+    return "development" if at < split.train + split.development else "test"
+
+
 @dataclass(frozen=True)
 class Run:
     """A profile and where its results go: ``out`` for what is shown, ``work`` for what is kept."""
@@ -61,9 +79,38 @@ class Run:
         word = int.from_bytes(sha256(repr(component).encode()).digest()[:4], "little")
         return np.random.default_rng([self.profile.seed, word])
 
-    def load(self, paths: Sequence[Path], limit: int | None) -> tuple[GradedTraces, ...]:
-        """Return the graded traces of several files; paths are relative to the repository."""
-        return tuple(graded_traces(ROOT / path, limit) for path in paths)
+    def load(
+        self, paths: Sequence[Path], limit: int | None, share: Share | None = None
+    ) -> tuple[GradedTraces, ...]:
+        """Return the graded traces of several files; paths are relative to the repository.
+
+        ``share``: only the questions of that share, where the profile splits them.
+        """
+        split = self.profile.traces.split
+        found = [graded_traces(ROOT / path, limit) for path in paths]
+        if split is None or share is None:
+            return tuple(found)
+        return tuple(
+            part_of(
+                one,
+                np.flatnonzero(
+                    [share_of(q.question_id, split) == share for q in one.traces.questions]
+                ),
+            )
+            for one in found
+        )
+
+    def teaching(self, source: Literal["train", "leaky", "development"]) -> GradedTraces:
+        """Return the traces that teach judges (or leak), or those that validate them.
+
+        Raises:
+            ValueError: the profile names none.
+        """
+        path = getattr(self.profile.traces, source)
+        if path is None:
+            raise ValueError(f"{self.profile.name}: expected traces.{source}, got none")
+        share: Share = "test" if source == "leaky" else source
+        return self.load([path], None, share)[0]
 
     @cached_property
     def redundancy(self) -> tuple[GradedTraces, ...]:
@@ -75,13 +122,13 @@ class Run:
     def unseen(self) -> tuple[GradedTraces, ...]:
         """The reasoners that test the judge, with a few traces a question."""
         traces = self.profile.traces
-        return self.load(traces.unseen, traces.test_per_question)
+        return self.load(traces.unseen, traces.test_per_question, "test")
 
     @cached_property
     def online(self) -> tuple[GradedTraces, ...]:
         """The reasoners of Table 2."""
         traces = self.profile.traces
-        return self.load(traces.online, traces.online_per_question)
+        return self.load(traces.online, traces.online_per_question, "test")
 
     @cached_property
     def cuts(self) -> Cuts:

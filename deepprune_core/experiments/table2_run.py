@@ -15,7 +15,7 @@ from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
-from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.run import GradedTraces, Run, part_of
 from deepprune_core.experiments.stored_scores import open_scores
 from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
@@ -23,7 +23,7 @@ from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.judging.pair_data import cut_prefixes, judge_data, merge
 from deepprune_core.judging.score_cache import CachedJudge
-from deepprune_core.pairs import all_pairs, split_by_question
+from deepprune_core.pairs import split_by_question
 from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.plots_online import hero
 from deepprune_core.reporting.tables import Table, write_table
@@ -96,13 +96,6 @@ def open_trained_here(run: Run) -> OnlineSetup:
     )
     cost = run.profile.pruning.judge_cost
     return OnlineSetup(judge, tokenizer, tuple(held_out), questions, cost, check)
-
-
-def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
-    """Return the graded traces of some questions (indices, ascending)."""
-    graded = tuple(traces.graded[i] for i in questions)
-    names = [traces.traces.questions[i].question_id for i in questions]
-    return GradedTraces(traces.traces.select(names), graded, all_pairs(graded))
 
 
 def online_judge(run: Run) -> CachedJudge:

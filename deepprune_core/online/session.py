@@ -24,7 +24,7 @@ from deepprune_core.online.result import Event, EventKind
 from deepprune_core.online.tally import Tally
 from deepprune_core.pruner import finishing, states_of
 from deepprune_core.traces import Question
-from deepprune_core.truncation import Tokenizer
+from deepprune_core.truncation import Tokenizer, strip_answer
 
 LOOK_EVERY = 8  # tokens between two looks for the truncation point
 CLOSED = -1
@@ -175,7 +175,7 @@ class Session:
 
     def _prefix(self, trace: Running) -> str:
         text = trace.text.extend(trace.chunk.token_ids if trace.chunk else ())
-        return self.config.truncation.cut(text, self.tokenizer).text
+        return strip_answer(self.config.truncation.point(text, self.tokenizer))[0]
 
     async def _placed(self, trace: Running, placement: Placement) -> None:
         """Decide whether a trace goes on, and stop it if it may not."""

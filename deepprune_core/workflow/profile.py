@@ -30,6 +30,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Split(_Section):
+    """Shares of the questions that teach and validate judges; the others test them.
+
+    A question belongs to the same share in every file: its name decides.
+    """
+
+    train: float = Field(0.4, gt=0, lt=1)
+    development: float = Field(0.1, gt=0, lt=1)
+
+
 class Traces(_Section):
     """Which trace files serve which artifact; ``train`` and ``leaky`` teach the judge.
 
@@ -43,6 +53,7 @@ class Traces(_Section):
     train: Path | None = None
     development: Path | None = None
     leaky: Path | None = None
+    split: Split | None = None
     redundancy_per_question: int = Field(16, ge=2)
     test_per_question: int = Field(4, ge=2)
     online_per_question: int = Field(64, ge=2)

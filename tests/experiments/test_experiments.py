@@ -7,9 +7,9 @@ import json
 import pytest
 
 from deepprune_core.experiments.redundancy import redundancy_rows, redundancy_words
-from deepprune_core.experiments.run import LeftOut, Run, open_run
+from deepprune_core.experiments.run import LeftOut, Run, open_run, share_of
 from deepprune_core.experiments.text import span
-from deepprune_core.workflow.profile import ROOT, load_profile
+from deepprune_core.workflow.profile import ROOT, Split, load_profile
 
 REPLAY = ROOT / "deepprune_core" / "profiles" / "replay.yaml"
 
@@ -60,3 +60,29 @@ def test_a_notebook_that_the_file_cannot_feed_is_left_out_and_says_why(run, tmp_
 def test_span_orders_numbers_not_letters():
     assert span(["10", "9", "-3"]) == "-3 to 10"
     assert span(["4", "4"]) == "4"
+
+
+def test_a_split_gives_every_question_to_one_share_whatever_the_file(run):
+    split = Split(train=0.5, development=0.2)
+    names = [f"question {i}" for i in range(4000)]
+    found = [share_of(name, split) for name in names]
+    assert [share_of(name, split) for name in names] == found
+    shares = {name: found.count(name) / len(found) for name in ("train", "development", "test")}
+    assert shares == pytest.approx({"train": 0.5, "development": 0.2, "test": 0.3}, abs=0.03)
+
+
+def test_shares_part_the_questions_of_a_run(run):
+    path = run.profile.traces.redundancy[0]
+    traces = run.profile.traces.model_copy(
+        update={"split": Split(train=0.5, development=0.2), "train": path, "development": path,
+                "leaky": path}
+    )  # fmt: skip
+    parted = Run(run.profile.model_copy(update={"traces": traces}), run.out, run.work)
+    whole = {q.question_id for q in run.redundancy[0].traces.questions}
+    parts = [
+        {q.question_id for q in parted.teaching(name).traces.questions}
+        for name in ("train", "development", "leaky")
+    ]
+    assert set().union(*parts) == whole and sum(map(len, parts)) == len(whole)
+    test = {q.question_id for one in parted.unseen for q in one.traces.questions}
+    assert parts[2] == test
