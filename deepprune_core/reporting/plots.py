@@ -113,11 +113,13 @@ def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> 
                 axes.errorbar(i, top, yerr=100 * error, color="black", capsize=4, lw=1.2)
                 top += 100 * error[1, 0]
             axes.text(i, top + 1.2, f"{100 * bar.value:.1f}", ha="center", va="bottom")
-        names = [wrapped(b.label) for b in bars]
+        many = len(bars) > 5
+        names = [bar.label if many else wrapped(bar.label) for bar in bars]
         labels = [
             n + (f"\n{b.n} questions" if b.n else "") for n, b in zip(names, bars, strict=True)
         ]
-        axes.set_xticks(range(len(bars)), labels, fontsize=9)
+        turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if many else {}
+        axes.set_xticks(range(len(bars)), labels, fontsize=8 if many else 9, **turn)
         axes.set(title=title, ylim=(0, 112), yticks=range(0, 101, 20))
         axes.grid(False, axis="x")
         if line is not None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +22,7 @@ from deepprune_core.online.config import OnlineConfig
 from deepprune_core.serving.app import BadRequestError, PruningServer, build_app, read_request
 from deepprune_core.truncation import Truncation
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TOKENIZER = build_tokenizer()
 NAMES = ("Ann", "Ben")
 KINDS = (0, 1, 0, 0, 1, 0)
@@ -125,3 +130,42 @@ def test_a_request_changes_the_sampling_but_not_the_number_of_traces() -> None:
     wanted = read_request(body, CONFIG, 4)
     assert (wanted.config.sampling.max_tokens, wanted.config.seed) == (7, 3)
     assert wanted.num_traces == 4 and wanted.question == "What?"
+
+
+def shown_in_browser(url: str, folder: Path, until: str) -> str:
+    """Return what a headless Chromium shows at an address, once ``until`` is there."""
+    from websockets.sync.client import connect
+
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
+    command = [str(BROWSER), *options, f"--user-data-dir={folder}", url]
+    browser = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        told, give_up = folder / "DevToolsActivePort", time.monotonic() + 60
+        while not told.is_file() or not told.read_text().strip():
+            assert time.monotonic() < give_up, "Chromium did not start"
+            time.sleep(0.1)
+        pages = httpx.get(f"http://127.0.0.1:{told.read_text().split()[0]}/json").json()
+        page = next(p for p in pages if p["type"] == "page")
+        asked = {"id": 1, "method": "Runtime.evaluate",
+                 "params": {"expression": "document.body.innerHTML"}}  # fmt: skip
+        with connect(page["webSocketDebuggerUrl"]) as tools:
+            html = ""
+            while until not in html and time.monotonic() < give_up:
+                tools.send(json.dumps(asked))
+                html = json.loads(tools.recv())["result"]["result"]["value"]
+                time.sleep(0.1)
+        return html
+    finally:
+        browser.kill()
+        browser.wait()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+def test_a_browser_shows_the_clusters_of_a_question(url: str, tmp_path: Path) -> None:
+    body = {"messages": [{"role": "user", "content": "What has <Ann>?"}]}
+    assert httpx.post(f"{url}/v1/chat/completions", json=body).status_code == 200
+    shown = shown_in_browser(url, tmp_path, "&lt;Ann&gt;")
+    article = shown.split("<article")[1]
+    assert "What has &lt;Ann&gt;?" in article and "answer: 0" in article
+    assert article.count("×") == article.count('class="joined"') > 0
+    assert article.index("cluster 1") < article.index("answer: 0")
