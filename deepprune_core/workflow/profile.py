@@ -63,7 +63,7 @@ class Cuts(_Section):
     """Truncation points: Table 1's two, and Figure 4's lengths.
 
     ``share``: cut Table 1's no later than at this share of the median trace, for files whose
-    traces are much shorter than the paper's.
+    traces are much shorter than the paper's. ``pruning_by``: which of the two prunes.
     """
 
     share: float | None = Field(None, gt=0, lt=1)
@@ -71,14 +71,16 @@ class Cuts(_Section):
     words: int = Field(25, ge=1)
     sweep_tokens: tuple[int, ...] = (300, 500, 700)
     sweep_words: tuple[int, ...] = (15, 25, 35)
+    pruning_by: Literal["reasoning_words", "tokens"] = "reasoning_words"
 
     def table1(self) -> tuple[Truncation, Truncation]:
         """Return Table 1's truncations: tokens, reasoning words."""
-        return Truncation("tokens", self.tokens), self.online()
+        return Truncation("tokens", self.tokens), Truncation("reasoning_words", self.words)
 
     def online(self) -> Truncation:
-        """Return the truncation of the online judge: reasoning words, the paper's best row."""
-        return Truncation("reasoning_words", self.words)
+        """Return the truncation of the online judge; reasoning words are the paper's best row."""
+        by_tokens, by_words = self.table1()
+        return by_tokens if self.pruning_by == "tokens" else by_words
 
 
 class JudgeSection(_Section):
