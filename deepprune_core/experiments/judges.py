@@ -49,9 +49,10 @@ class JudgeSpec:
 
 
 def table1_specs(run: Run) -> tuple[JudgeSpec, ...]:
-    """Return the eight judges of Table 1."""
+    """Return the judges of Table 1: eight, or those rows of it that the profile names."""
     switches = ((False, False), (True, False), (False, True), (True, True))
-    return tuple(JudgeSpec(cut, *pair) for cut in run.cuts.table1() for pair in switches)
+    specs = (JudgeSpec(cut, *pair) for cut in run.cuts.table1() for pair in switches)
+    return tuple(spec for spec in specs if spec.row in run.profile.judge.rows)
 
 
 def online_spec(run: Run) -> JudgeSpec:
@@ -180,7 +181,8 @@ def open_judge(
 
     base, settings = base_model(run), run.profile.judge
     trained = saved_prompt(adapter) if adapter else None
-    what = (trained, settings.max_tokens, settings.symmetric, settings.with_question, autocast)
+    symmetric = settings.symmetric or (adapter is None and settings.zero_shot_symmetric)
+    what = (trained, settings.max_tokens, symmetric, settings.with_question, autocast)
     folders = [Path(base), *([adapter] if adapter else [])]
     fingerprint = folder_fingerprint(
         [f for f in folders if f.is_dir()], ("" if Path(base).is_dir() else str(base), *what)
@@ -190,7 +192,7 @@ def open_judge(
         prompt = None if adapter else judge_prompt(run, load_causal_lm(base)[1])
         return load_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
-            symmetric=settings.symmetric, batch_tokens=settings.batch_tokens,
+            symmetric=symmetric, batch_tokens=settings.batch_tokens,
             autocast=autocast, packed=settings.packed, compiled=compiled,
         )  # fmt: skip
 

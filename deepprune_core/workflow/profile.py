@@ -90,7 +90,9 @@ class JudgeSection(_Section):
     online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
     ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`; ``packed``:
     see :class:`CausalLMJudge`.
-    ``shown_pairs``: pairs of the short training that notebook 03 shows live.
+    ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
+    rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
+    a pair, and its scores are averaged.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
@@ -103,6 +105,10 @@ class JudgeSection(_Section):
     with_question: bool = True
     prompt: Literal["plain", "chat"] = "plain"
     symmetric: bool = False
+    zero_shot_symmetric: bool = False
+    rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
+        "plain", "focal", "oversampling", "both",
+    )  # fmt: skip
     max_tokens: int = Field(1024, ge=32)
     pairs_per_question: int = Field(2, ge=1)
     train_pairs: int = Field(500, ge=2)
