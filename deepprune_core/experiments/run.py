@@ -145,6 +145,12 @@ class Run:
         }
         return cuts.model_copy(update=fitted)
 
+    @property
+    def has_judges(self) -> bool:
+        """Whether the judges that a profile ships are there; True where it trains its own."""
+        adapters = self.profile.judge.adapters
+        return adapters is None or any((ROOT / adapters).glob("*/manifest.json"))
+
     def missing(self, notebook: str) -> str | None:
         """Return why the profile cannot give a notebook's artifact, or None if it can."""
         profile = self.profile
@@ -153,6 +159,8 @@ class Run:
                 return "the profile names no base model for the judge, or no training traces"
             if profile.traces.development is None or profile.traces.leaky is None:
                 return "the profile names no development traces, or none for the leakage test"
+            if not self.has_judges:
+                return f"no judge is trained yet; run `make judges PROFILE={profile.name}`"
         if notebook in ("02", "04", "07") and not profile.traces.unseen:
             return "the profile names no traces to test judges on"
         trainable = profile.judge.base is None or profile.judge.adapter is not None

@@ -55,7 +55,7 @@ class OnlineSetup:
 
 def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
-    if run.profile.judge.base is None:
+    if run.profile.judge.base is None or not run.has_judges:
         return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
     cut, settings = run.cuts.online(), run.profile.judge

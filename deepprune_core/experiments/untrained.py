@@ -12,6 +12,7 @@ from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.text import number
 from deepprune_core.reporting.plots import Curve
 from deepprune_core.reporting.reference import load_reference
+from deepprune_core.workflow.profile import ROOT
 
 Judged = tuple[str, JudgeResult]
 NAMES = {"sentence_bert": "SentenceBERT cosine", "zero_shot": "Zero-shot judge"}
@@ -30,7 +31,8 @@ def judge_tokenizer(run: Run) -> Any:
 def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of the judge's base model without any training on pairs of traces."""
     cut = run.cuts.online()
-    scores = run.work / "scores" / "zero-shot.parquet"
+    shipped = run.profile.judge.zero_shot_scores
+    scores = ROOT / shipped if shipped else run.work / "scores" / "zero-shot.parquet"
     judge = open_judge(run, None, scores, autocast=run.profile.judge.autocast)
     result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
     judge.save()
@@ -48,9 +50,15 @@ def untrained_judges(run: Run) -> list[Judged]:
     """Return SentenceBERT, and the zero-shot judge where the profile has one."""
     tokenizer = judge_tokenizer(run)
     found = [("sentence_bert", sentence_bert(run, tokenizer))]
-    if run.profile.judge.base:
+    if run.profile.judge.base and has_zero_shot(run):
         found.append(("zero_shot", zero_shot(run, tokenizer)))
     return found
+
+
+def has_zero_shot(run: Run) -> bool:
+    """Return whether zero-shot scores ship, or are cheap enough to be computed in a run."""
+    shipped = run.profile.judge.zero_shot_scores
+    return shipped is None or (ROOT / shipped).is_file()
 
 
 def untrained_panels(judged: Sequence[Judged]) -> dict[str, list[Curve]]:

@@ -92,7 +92,7 @@ class JudgeSection(_Section):
     see :class:`CausalLMJudge`.
     ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
-    a pair, and its scores are averaged.
+    a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
@@ -106,6 +106,7 @@ class JudgeSection(_Section):
     prompt: Literal["plain", "chat"] = "plain"
     symmetric: bool = False
     zero_shot_symmetric: bool = False
+    zero_shot_scores: Path | None = None
     rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
         "plain", "focal", "oversampling", "both",
     )  # fmt: skip

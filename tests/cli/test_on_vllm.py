@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from deepprune_core.baselines.deepconf import DeepConfConfig
 from deepprune_core.cli.app import app
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.endpoint_judge import EndpointJudge, open_endpoint_judge
@@ -24,6 +25,9 @@ from deepprune_core.judging.same_text import SameTextJudge
 from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.contest import Contest
+from deepprune_core.online.result import PrunedAnswer
+from deepprune_core.online.sync import run_async
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT
@@ -109,3 +113,33 @@ def test_a_server_in_front_of_vllm_votes_for_the_official_client(
     assert "boxed" in found.choices[0].message.content and len(account["traces"]) == 3
     assert 0 < account["ledger"]["generated"] == found.usage.completion_tokens
     assert account["engine_tokens"] >= found.usage.completion_tokens
+
+
+def test_every_method_runs_on_the_server_which_counts_what_they_account_for(vllm_url: str) -> None:
+    _, tokenizer = load_causal_lm(MODEL)
+    engine = open_openai(EndpointSettings((vllm_url,), "birch"), tokenizer)
+    config = OnlineConfig(
+        Truncation("reasoning_words", 6), sampling=SamplingConfig(0.6, 0.95, max_tokens=900)
+    )
+    deepconf = DeepConfConfig(90, warmup=2, window=16)
+    contest = Contest(engine, tokenizer, config, 5, prompt_text, deepconf)
+    judge = SameTextJudge()
+    methods = {
+        "all": contest.vote(), "two": contest.vote(2), "random": contest.random(0.5),
+        "online": contest.deepprune(judge, "online"), "pause": contest.deepprune(judge, "pause"),
+        "adaptive": contest.adaptive(2), "windows": contest.early_stopping(2),
+        "high": contest.confidence(90), "low": contest.confidence(10),
+    }  # fmt: skip
+
+    async def ask_all() -> dict[str, PrunedAnswer]:
+        return {name: await method(QUESTIONS[0]) for name, method in methods.items()}
+
+    found = run_async(ask_all)
+    assert all(result.answer is not None for result in found.values())
+    # Nothing is stopped in these two, so the server's count is exact.
+    assert found["all"].after_abort == found["two"].after_abort == 0
+    assert all(result.after_abort >= 0 for result in found.values())
+    assert len(found["all"].finished) == 5 and len(found["two"].finished) == 2
+    # The same seeds: the first traces of the plain votes are the same traces.
+    texts = {t.trace: t.text for t in found["all"].traces}
+    assert [t.text[:40] for t in found["two"].traces] == [texts[0][:40], texts[1][:40]]
