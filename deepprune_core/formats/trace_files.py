@@ -25,6 +25,12 @@ _log = logging.getLogger(__name__)
 COLUMNS = ("question_id", "trace_id", "text", "num_tokens", "answer", "finish_reason")
 
 
+COLUMN_KINDS = {
+    "question_id": ("string",), "trace_id": ("string",), "text": ("string",),
+    "num_tokens": ("int64", "int32", "int16", "uint32", "uint64"),
+}  # fmt: skip
+
+
 class TraceFileError(ValueError):
     """A trace file that cannot be read; the message names file, place, fault and fix."""
 
@@ -42,6 +48,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text:
                     yield number, text
     except UnicodeDecodeError as error:
+        if number == 1 and error.object[:1] == b"\x80":
+            raise TraceFileError(
+                f"{path}: is a pickle, which can run anything and is not opened; save JSON lines"
+            ) from None
         raise TraceFileError(
             f"{path}:{number}: byte {error.start} is not UTF-8; save it as UTF-8"
         ) from None
@@ -58,6 +68,10 @@ def required_field(record: dict[str, Any], key: str, kind: type, where: str) -> 
             f"add or mend {key!r}"
         )
     return value
+
+
+def _named(trace: Trace) -> str:
+    return f"trace {trace.trace_id!r} of question {trace.question_id!r}"
 
 
 def _text_or_none(value: Any) -> str | None:
@@ -182,11 +196,18 @@ def refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
 
 
 def write_parquet(traces: TraceSet, path: Path) -> None:
-    """Write a trace set to Parquet, whole or not at all."""
+    """Write a trace set to Parquet, whole or not at all; TraceFileError for text it cannot hold."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [trace for group in traces.traces for trace in group]
+    for trace in rows:
+        try:
+            trace.text.encode()
+        except UnicodeEncodeError:
+            raise TraceFileError(
+                f"{path}: {_named(trace)}: half a character (a lone surrogate); replace it"
+            ) from None
     columns: dict[str, Any] = {name: [getattr(t, name) for t in rows] for name in COLUMNS}
     columns["confidences"] = pa.array(
         [
@@ -222,6 +243,13 @@ def read_parquet(path: Path) -> TraceSet:
     missing = sorted(set(COLUMNS) - set(table.column_names))
     if missing:
         raise TraceFileError(f"{path}: columns {missing} are missing; write them")
+    for name, kind in COLUMN_KINDS.items():
+        column = table.column(name)
+        if str(column.type).removeprefix("large_") not in kind or column.null_count:
+            raise TraceFileError(
+                f"{path}: column {name!r}: expected {kind[0]} and no nulls, got {column.type} with "
+                f"{column.null_count} nulls; convert it"
+            )
     if b"deepprune" not in (table.schema.metadata or {}):
         raise TraceFileError(f"{path}: no question table in its metadata; use write_parquet")
     header = json.loads(table.schema.metadata[b"deepprune"])
@@ -235,7 +263,17 @@ def read_parquet(path: Path) -> TraceSet:
                 f"{path}: a trace names the unknown question {row['question_id']!r}"
             )
         fields = {name: row[name] for name in COLUMNS}
-        groups[row["question_id"]].append(Trace(**fields, confidences=confidences))
+        trace = Trace(**fields, confidences=confidences)
+        if confidences is not None and not np.isfinite(confidences).all():
+            raise TraceFileError(
+                f"{path}: {_named(trace)}: confidences that are no numbers; compute them again"
+            )
+        groups[row["question_id"]].append(trace)
+    for name, group in groups.items():
+        ids = [trace.trace_id for trace in group]
+        if len(set(ids)) < len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise TraceFileError(f"{path}: trace_id {twice!r} occurs twice in question {name!r}")
     ordered = tuple(tuple(groups[q.question_id]) for q in questions)
     return TraceSet(header["model"], questions, ordered, header["counts_are_words"])
 
