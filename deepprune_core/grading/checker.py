@@ -20,6 +20,7 @@ from queue import Empty, Queue
 
 START_SECONDS = 60.0
 PAIR_SECONDS = 5.0
+MEMORY_BYTES = 2 << 30  # of address space, which the imports alone fill to a quarter
 
 
 class _Worker:
@@ -56,6 +57,7 @@ class _Worker:
 
 
 _worker: _Worker | None = None
+_lock = threading.Lock()  # one pair at a time, whichever thread asks
 
 
 @lru_cache(maxsize=100_000)
@@ -65,14 +67,15 @@ def equivalent(first: str, second: str) -> bool:
     ``first`` and ``second`` should come in sorted order: the check is not symmetric.
     """
     global _worker
-    if _worker is None:
-        _worker = _Worker()
-        atexit.register(stop)
-    try:
-        return _worker.ask(first, second)
-    except (Empty, OSError, ValueError):
-        stop()
-        return False
+    with _lock:
+        if _worker is None:
+            _worker = _Worker()
+            atexit.register(stop)
+        try:
+            return _worker.ask(first, second)
+        except (Empty, OSError, ValueError):
+            stop()
+            return False
 
 
 def stop() -> None:
@@ -85,8 +88,11 @@ def stop() -> None:
 
 def main() -> None:
     """Answer pairs until the input ends."""
+    import resource
+
     from math_verify import parse, verify
 
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     verify(parse("$1/2$"), parse("$0.5$"))  # the first parse imports what the others need
     print("ready", flush=True)
     for line in sys.stdin:
