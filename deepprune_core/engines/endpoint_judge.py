@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import numpy as np
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from deepprune_core.engines.discovery import WordTokenizer, open_tokenizer, served_model
-from deepprune_core.engines.openai import EndpointError, may_pass, reason
+from deepprune_core.engines.openai import EndpointError, may_pass, patience, reason
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.loading import base_of_adapter, saved_prompt
 from deepprune_core.judging.prompts import (
@@ -103,10 +103,7 @@ class EndpointJudge:
             ) from error
 
     @retry(
-        retry=retry_if_exception(may_pass),
-        stop=stop_after_attempt(4),
-        wait=wait_exponential_jitter(multiplier=0.2, max=10),
-        reraise=True,
+        retry=retry_if_exception(may_pass), stop=stop_after_attempt(4), wait=patience, reraise=True
     )
     def _post(self, body: dict[str, Any]) -> httpx.Response:
         response = self._client.post(f"{self.url}/completions", json=body)

@@ -12,11 +12,17 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 import numpy as np
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from deepprune_core.engines.base import Chunk, Request, SamplingConfig
 from deepprune_core.engines.openai_wire import EndpointSettings, read_choice, request_body
@@ -26,6 +32,8 @@ __all__ = ["EndpointError", "EndpointSettings", "OpenAIEngine", "open_openai"]
 
 _GENERATED = re.compile(r"^vllm:generation_tokens_total(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+_GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
+LONGEST_WAIT_S = 60.0  # however long a server asks to be left alone
 
 
 class EndpointError(RuntimeError):
@@ -68,31 +76,37 @@ class OpenAIEngine:
         Raises:
             EndpointError: no endpoint answered, or one refused the request.
         """
-        url = min(self._load, key=lambda one: self._load[one])
-        self._load[url] += 1
         running = self._running[request.request_id] = _Open()
-        progress = _Progress()
+        progress, url = _Progress(), ""
         try:
-            running.response = await self._opened(url, request, config)
+            url, running.response = await self._opened(request, config)
             async for event in _events(running.response):
                 if running.aborted:
                     break
+                if "error" in event:
+                    raise EndpointError(f"{url}: {said(event)} after {len(progress.ids)} tokens")
                 self._take(event, progress, config)
                 if progress.finish is None and event.get("choices"):
                     yield _chunk(request, progress, config)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, json.JSONDecodeError) as error:
             if not running.aborted:
                 raise EndpointError(
                     f"{url}: broke off after {len(progress.ids)} tokens ({error!r}); "
                     "is the server still running?"
                 ) from error
         finally:
-            self._load[url] -= 1
+            if url:
+                self._load[url] -= 1
             self._running.pop(request.request_id, None)
             if running.response is not None:
                 await running.response.aclose()
         if running.aborted:
             progress.finish = "abort"
+        if progress.finish is None:
+            raise EndpointError(
+                f"{url}: ended its stream after {len(progress.ids)} tokens without saying why; "
+                "is the server still running?"
+            )
         yield _chunk(request, progress, config)
 
     async def abort(self, request_id: str) -> None:
@@ -116,17 +130,28 @@ class OpenAIEngine:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _opened(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
+    async def _opened(self, request: Request, config: SamplingConfig) -> tuple[str, httpx.Response]:
+        """Return (address, response) from the endpoint with the least to do, or another one."""
+        failed: set[str] = set()
         retry = AsyncRetrying(
             retry=retry_if_exception(may_pass),
             stop=stop_after_attempt(self.settings.attempts),
-            wait=wait_exponential_jitter(multiplier=0.2, max=10),
+            wait=patience,
             reraise=True,
         )
+        url = ""
         try:
             async for attempt in retry:
                 with attempt:
-                    return await self._send(url, request, config)
+                    left = [one for one in self._load if one not in failed] or list(self._load)
+                    url = min(left, key=lambda one: self._load[one])
+                    self._load[url] += 1
+                    try:
+                        return url, await self._send(url, request, config)
+                    except BaseException:
+                        failed.add(url)
+                        self._load[url] -= 1
+                        raise
         except httpx.HTTPStatusError as error:
             raise EndpointError(f"{url}: {reason(error.response)}") from error
         except httpx.HTTPError as error:
@@ -220,14 +245,29 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError)
 
 
+def patience(state: RetryCallState) -> float:
+    """Return the seconds before the next attempt: growing, or what the server asks for."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.response.headers.get("retry-after", "") if _is_status(error) else ""
+    seconds = float(asked) if asked.isdigit() else 0.0
+    return max(min(seconds, LONGEST_WAIT_S), _GROWING(state))
+
+
+def _is_status(error: BaseException | None) -> TypeGuard[httpx.HTTPStatusError]:
+    return isinstance(error, httpx.HTTPStatusError)
+
+
 def reason(response: httpx.Response) -> str:
     """Return a refusal in one line: the status and what the server said."""
-    said: Any = response.text
     try:
-        said = response.json()
-        said = said.get("error", said)
-        said = said.get("message", said) if isinstance(said, dict) else said
+        line = said(response.json())
     except ValueError:
-        pass
-    line = " ".join(str(said).split())[:200]
+        line = " ".join(response.text.split())[:200]
     return f"HTTP {response.status_code}: {line or response.reason_phrase}"
+
+
+def said(body: Any) -> str:
+    """Return what an error's body says, in one line."""
+    found = body.get("error", body) if isinstance(body, dict) else body
+    found = found.get("message", found) if isinstance(found, dict) else found
+    return " ".join(str(found).split())[:200]

@@ -118,8 +118,10 @@ def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> 
         labels = [
             n + (f"\n{b.n} questions" if b.n else "") for n, b in zip(names, bars, strict=True)
         ]
-        turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if many else {}
-        axes.set_xticks(range(len(bars)), labels, fontsize=8 if many else 9, **turn)
+        axes.set_xticks(range(len(bars)), labels, fontsize=8 if many else 9)
+        if many:
+            for label in axes.get_xticklabels():
+                label.set(rotation=40, ha="right", rotation_mode="anchor")
         axes.set(title=title, ylim=(0, 112), yticks=range(0, 101, 20))
         axes.grid(False, axis="x")
         if line is not None:

@@ -30,6 +30,8 @@ class Fake:
     status: int = 503
     metrics: bool = True
     pause: float = 0.002
+    retry_after: str = ""
+    broken: str = ""
 
     def app(self):
         from starlette.applications import Starlette
@@ -41,7 +43,9 @@ class Fake:
             self.requests.append(body)
             if self.failures:
                 self.failures -= 1
-                return JSONResponse({"error": {"message": "not\nnow"}}, status_code=self.status)
+                headers = {"retry-after": self.retry_after} if self.retry_after else None
+                body = {"error": {"message": "not\nnow"}}
+                return JSONResponse(body, status_code=self.status, headers=headers)
             return StreamingResponse(self.words(body), media_type="text/event-stream")
 
         async def metrics(request):
@@ -54,6 +58,10 @@ class Fake:
 
     async def words(self, body: dict) -> AsyncIterator[str]:
         words = WORDS[: body["max_tokens"]]
+        if self.broken:
+            yield f"data: {json.dumps({'choices': [{'text': 'so', 'index': 0}]})}\n\n"
+            yield self.broken
+            return
         for i, word in enumerate(words):
             await asyncio.sleep(self.pause)
             self.sent += 1
@@ -203,3 +211,68 @@ def test_a_prefix_is_sent_as_ids_and_shortens_what_may_follow(fake, url):
 def test_an_address_without_http_is_refused():
     with pytest.raises(ValueError, match="expected addresses such as"):
         engine("localhost:8000")
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ("data: {broken\n\n", "broke off after 1 tokens"),
+        ('data: {"error": {"message": "out of\\nmemory"}}\n\n', "out of memory after 1 tokens"),
+        ("", "ended its stream after 1 tokens without saying why"),
+        ("data: [DONE]\n\n", "without saying why"),
+    ],
+)
+def test_a_broken_stream_is_a_fault_of_the_endpoint(fake, url, event, told):
+    fake.broken = event or ": nothing\n\n"
+
+    async def work():
+        one = engine(url)
+        with pytest.raises(EndpointError, match=told) as error:
+            await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        await one.close()
+        return str(error.value)
+
+    assert "\n" not in run(work)
+
+
+def test_a_request_goes_to_another_endpoint_when_one_is_gone(fake, url):
+    async def work():
+        one = engine("http://127.0.0.1:9/v1", url)
+        streams = [one.stream(ask(str(i)), SamplingConfig(max_tokens=5)) for i in range(4)]
+        found = await asyncio.gather(*map(last_chunk, streams))
+        loads = dict(one._load)
+        await one.close()
+        return found, loads
+
+    found, loads = run(work)
+    assert [chunk.num_tokens for chunk in found] == [5] * 4
+    assert set(loads.values()) == {0}
+
+
+def test_a_server_that_asks_for_a_pause_gets_it(fake, url):
+    fake.failures, fake.status, fake.retry_after = 1, 429, "1"
+
+    async def work():
+        one = engine(url)
+        started = asyncio.get_running_loop().time()
+        found = await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        await one.close()
+        return found, asyncio.get_running_loop().time() - started
+
+    found, seconds = run(work)
+    assert found.num_tokens == 4 and seconds >= 1
+
+
+def test_a_key_shows_in_no_error(fake, url, monkeypatch):
+    fake.failures, fake.status = 9, 401
+    settings = EndpointSettings((url,), "small", api_key="sk-secret", attempts=2)
+
+    async def work():
+        one = open_openai(settings, TOKENIZER)
+        with pytest.raises(EndpointError, match="HTTP 401") as error:
+            await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=4)))
+        await one.close()
+        return error.value
+
+    found = run(work)
+    assert "sk-secret" not in f"{found!r} {found.__cause__!r} {settings!r}"
