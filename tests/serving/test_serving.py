@@ -152,7 +152,7 @@ def shown_in_browser(url: str, folder: Path, until: str) -> str:
             html = ""
             while until not in html and time.monotonic() < give_up:
                 tools.send(json.dumps(asked))
-                html = json.loads(tools.recv())["result"]["result"]["value"]
+                html = json.loads(tools.recv())["result"]["result"].get("value", "")
                 time.sleep(0.1)
         return html
     finally:
