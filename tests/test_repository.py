@@ -306,3 +306,14 @@ def test_tracked_files_name_no_folder_of_one_machine() -> None:
     tracked = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     found = [p for p in tracked if p.is_file() and machine.search(p.read_bytes())]
     assert [str(p.relative_to(ROOT)) for p in found] == []
+
+
+def test_every_promise_has_its_test() -> None:
+    told = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    there = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert len(told) > 30 and set(told) <= there
