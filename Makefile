@@ -55,7 +55,7 @@ SMOLLM2 := build/models/smollm2/model.safetensors
 ifeq ($(PROFILE),real)
 PUBLIC := data/public/.done $(SMOLLM2)
 endif
-DATA := $(wildcard data/*.yaml data/traces/*.parquet data/models/*/* data/judge/* data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
+DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
 	readme server benchmark test lint format types check-notebooks verify clean clean-venv

@@ -87,18 +87,20 @@ def main() -> None:
             engine, tokenizer, config, options.traces, prompt_text,
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
-        played = play_all(contest, judge, questions)
+        played = run_async(lambda: play_all(contest, judge, questions))
     speed = played[PLAIN].tokens / played[PLAIN].seconds
     write(options.out, [*method_rows(played, questions)], controller(config, speed), options)
 
 
-def play_all(contest: Contest, judge: Judge, questions: Sequence[Question]) -> dict[str, Played]:
+async def play_all(
+    contest: Contest, judge: Judge, questions: Sequence[Question]
+) -> dict[str, Played]:
     """Return every method's results; the later ones take their sizes from the first."""
-    play("warm-up", contest.vote(4), questions[:1])
-    found = {PLAIN: play(PLAIN, contest.vote(), questions)}
+    await play("warm-up", contest.vote(4), questions[:1])
+    found = {PLAIN: await play(PLAIN, contest.vote(), questions)}
     for mode in ("online", "pause"):
         name = f"DeepPrune, {mode}"
-        found[name] = play(name, contest.deepprune(judge, mode), questions)  # type: ignore[arg-type]
+        found[name] = await play(name, contest.deepprune(judge, mode), questions)  # type: ignore[arg-type]
     pruned = found["DeepPrune, online"]
     k = max(1, round(contest.n * pruned.tokens / found[PLAIN].tokens))
     others: dict[str, Method] = {
@@ -109,16 +111,14 @@ def play_all(contest: Contest, judge: Judge, questions: Sequence[Question]) -> d
         "DeepConf-high": contest.confidence(90),
         "DeepConf-low": contest.confidence(10),
     }
-    return found | {name: play(name, method, questions) for name, method in others.items()}
+    return found | {name: await play(name, method, questions) for name, method in others.items()}
 
 
-def play(name: str, method: Method, questions: Sequence[Question]) -> Played:
+async def play(name: str, method: Method, questions: Sequence[Question]) -> Played:
     """Ask the questions one after the other."""
-
-    async def ask() -> tuple[PrunedAnswer, ...]:
-        return tuple([await method(q) for q in tqdm(questions, desc=name, unit="question")])
-
-    return Played(run_async(ask))
+    return Played(
+        tuple([await method(q) for q in tqdm(questions, desc=name, unit="question", leave=False)])
+    )
 
 
 def method_rows(played: dict[str, Played], questions: Sequence[Question]) -> list[tuple[str, ...]]:

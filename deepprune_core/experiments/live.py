@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepprune_core.engines.base import SamplingConfig
-from deepprune_core.engines.vllm import VllmEngine, VllmSettings, open_vllm
+from deepprune_core.engines.vllm import VllmSettings, open_vllm
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.judging.inputs import Judge
@@ -77,21 +77,20 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
             PAUSED: contest.deepprune(judge, "pause"),
             ONLINE: contest.deepprune(judge, "online"),
         }
-        played = {name: _play(engine, name, method, questions) for name, method in methods.items()}
+        played = run_async(lambda: _play_all(methods, questions))
     finally:
         engine.close()
     return LiveComparison(Path(live.model).name, tuple(questions), live.traces, played)
 
 
-def _play(engine: VllmEngine, name: str, method: Method, questions: Sequence[Question]) -> Played:
-    async def play() -> tuple[PrunedAnswer, ...]:
-        return tuple(
-            [await method(one) for one in tqdm(questions, desc=f"live, {name}", unit="question")]
-        )
-
-    started = time.monotonic()
-    results = run_async(play)
-    return Played(results, time.monotonic() - started)
+async def _play_all(methods: dict[str, Method], questions: Sequence[Question]) -> dict[str, Played]:
+    played = {}
+    for name, method in methods.items():
+        started = time.monotonic()
+        bar = tqdm(questions, desc=f"live, {name}", unit="question")
+        results = tuple([await method(question) for question in bar])
+        played[name] = Played(results, time.monotonic() - started)
+    return played
 
 
 def accuracy(run: Run, questions: Sequence[Question], results: Sequence[PrunedAnswer]) -> Interval:

@@ -71,6 +71,8 @@ def judged_pairs(
     judge: Judge, groups: Sequence[tuple[str, Sequence[str]]]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (scores, prompt tokens) among the prefixes of every (question, prefixes)."""
+    if not groups:
+        return []
     pairs = [pair_inputs(question, prefixes) for question, prefixes in groups]
     inputs = [pair for _, group in pairs for pair in group]
     scores, tokens = judge.score(inputs), judge.num_tokens(inputs)

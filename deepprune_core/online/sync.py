@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,23 +14,23 @@ T = TypeVar("T")
 def run_async(work: Callable[[], Awaitable[T]]) -> T:
     """Return the result of an asynchronous function, inside a notebook or outside of one.
 
-    A notebook's own event loop is busy, so the work gets a thread with a fresh loop.
+    All calls share one event loop in a thread of its own: a notebook's own loop is busy, and an
+    engine belongs to the loop in which it first worked.
     """
-    box: list[T] = []
-    failure: list[BaseException] = []
 
-    async def main() -> None:
-        box.append(await work())
+    async def main() -> T:
+        return await work()
 
-    def target() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:
-            failure.append(error)
+    future = asyncio.run_coroutine_threadsafe(main(), _loop())
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        raise
 
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return box[0]
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="deepprune", daemon=True).start()
+    return loop

@@ -166,8 +166,11 @@ def test_vllm_streams_aborts_and_counts_like_the_model_says():
     try:
         chunk, found = run_async(main)
         total = engine.generated_tokens()
+        # An engine lives on: asked in another call, it answers as before.
+        again = run_async(lambda: contest(engine, k2=2).vote(1)(QUESTIONS[0]))
     finally:
         engine.close()
+    assert len(again.finished) == 1
     assert chunk.num_tokens == 60 == len(chunk.confidences)
     assert total == 60 + found.engine_tokens
     assert found.ledger.generated == found.engine_tokens

@@ -9,6 +9,7 @@ import pytest
 from deepprune_core.experiments.redundancy import redundancy_rows, redundancy_words
 from deepprune_core.experiments.run import LeftOut, Run, open_run, share_of
 from deepprune_core.experiments.text import span
+from deepprune_core.online.stored import judged_pairs
 from deepprune_core.workflow.profile import ROOT, Split, load_profile
 
 REPLAY = ROOT / "deepprune_core" / "profiles" / "replay.yaml"
@@ -86,3 +87,13 @@ def test_shares_part_the_questions_of_a_run(run):
     assert set().union(*parts) == whole and sum(map(len, parts)) == len(whole)
     test = {q.question_id for one in parted.unseen for q in one.traces.questions}
     assert parts[2] == test
+
+
+def test_where_every_score_is_stored_the_judge_is_not_asked():
+    class Nobody:
+        def score(self, inputs):
+            raise AssertionError("asked")
+
+        num_tokens = score
+
+    assert judged_pairs(Nobody(), []) == []
