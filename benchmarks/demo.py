@@ -31,6 +31,7 @@ QUESTION = (
     "How many rolls are left?"
 )
 TRACES, CUT = 16, "40 tokens"
+NOBODY = "(no trace put an answer into a box: exit code 1)"
 
 
 async def ask(url: str, pictures: Console) -> PrunedAnswer:
@@ -70,7 +71,7 @@ def main() -> None:
     docs = Path(ROOT / "docs")
     svg = pictures.export_svg(title="deepprune ask", clear=False, unique_id="ask")
     (docs / "ask.svg").write_text(svg, encoding="utf-8")
-    lines = [f"$ {command}", *pictures.export_text().splitlines(), str(result.answer)]
+    lines = [f"$ {command}", *pictures.export_text().splitlines(), result.answer or NOBODY]
     text = "\n".join(line.rstrip() for line in lines)
     (docs / "ask.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
