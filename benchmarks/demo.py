@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 
 from rich.console import Console
 
@@ -68,7 +67,7 @@ def main() -> None:
         result = asyncio.run(ask(url, pictures))
     pictures.rule(style="dim")
     pictures.print(summary(result))
-    docs = Path(ROOT / "docs")
+    docs = ROOT / "docs"
     svg = pictures.export_svg(title="deepprune ask", clear=False, unique_id="ask")
     (docs / "ask.svg").write_text(svg, encoding="utf-8")
     lines = [f"$ {command}", *pictures.export_text().splitlines(), result.answer or NOBODY]

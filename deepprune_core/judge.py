@@ -65,6 +65,15 @@ def label_logits(model: Any, hidden: Tensor, labels: tuple[int, int]) -> Tensor:
         return torch.nn.functional.linear(hidden.float(), head.weight[chosen].float(), bias)
 
 
+def same_probability(margins: np.ndarray) -> np.ndarray:
+    """Return P(same) ``(n,)`` of the logits of same minus those of different ``(n,)``.
+
+    Margins are rounded: sums differ in their last bits with the layout of a batch, and ranks
+    should not.
+    """
+    return 1 / (1 + np.exp(-np.clip(np.round(margins, 3), -700, 700)))
+
+
 def weights_digest(model: Any, dtype: torch.dtype | None = None) -> str:
     """Return a sha256 (hex) of all weights, first cast to ``dtype`` (None: as they are).
 
@@ -145,9 +154,7 @@ class CausalLMJudge:
         place = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
         margins = self._margins(list(place))[[place[pair] for pair in asked]]
         self._refuse_nan(margins, len(inputs))
-        # fp32 sums differ in their last bits with the layout of a batch; ranks should not.
-        margins = np.round(margins, 3)
-        scores = 1 / (1 + np.exp(-np.clip(margins, -700, 700)))
+        scores = same_probability(margins)
         return scores.reshape(-1, len(inputs)).mean(axis=0) if len(inputs) else scores
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +63,11 @@ def _trained(folder: Path, base: str | None) -> Judge:
 
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; a judge is {NAMES}")
-    config = folder / "adapter_config.json"
-    if not config.is_file():
+    if not (folder / "adapter_config.json").is_file():
         return load_judge(folder, packed=True)
     found = base_of_adapter(folder, base)
-    name = base or str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
-    if found is None and "/" not in name:
+    if isinstance(found, str) and "/" not in found:
         raise FileNotFoundError(
-            f"{folder}: its base model {name!r} is not at hand; name its folder with --judge-base"
+            f"{folder}: its base model {found!r} is not at hand; name its folder with --judge-base"
         )
-    return load_judge(found or name, folder, packed=True)
+    return load_judge(found, folder, packed=True)

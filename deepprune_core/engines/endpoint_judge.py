@@ -18,6 +18,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from deepprune_core.engines.discovery import WordTokenizer, open_tokenizer, served_model
 from deepprune_core.engines.openai import EndpointError, may_pass, patience, reason
+from deepprune_core.judge import same_probability
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.loading import base_of_adapter, saved_prompt
 from deepprune_core.judging.prompts import (
@@ -67,9 +68,7 @@ class EndpointJudge:
         parts = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             margins = [margin for part in pool.map(self._ask, parts) for margin in part]
-        # As in the judge itself: ranks should not hang on the layout of a server's batch.
-        rounded = np.round(np.array(margins, np.float64), 3)
-        return 1 / (1 + np.exp(-np.clip(rounded, -700, 700)))
+        return same_probability(np.array(margins, np.float64))
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the prompt tokens per pair: ``(n,)`` int64."""
@@ -141,8 +140,7 @@ def open_endpoint_judge(
 def _base_of(folders: Sequence[Path]) -> str | None:
     """Return the base that a served adapter's folder names, as far as it is at hand."""
     for folder in folders:
-        adapter = folder / "adapter_config.json"
-        if adapter.is_file():
-            found = base_of_adapter(folder, None)
-            return None if found is None else str(found)
+        if (folder / "adapter_config.json").is_file():
+            found = base_of_adapter(folder)
+            return str(found) if isinstance(found, Path) else None
     return None

@@ -91,16 +91,17 @@ def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:
     return JudgePrompt(**stored["prompt"]), int(stored["config"]["max_tokens"])
 
 
-def base_of_adapter(folder: Path, named: str | None) -> Path | None:
-    """Return the folder of an adapter's base model, or None where it is not at hand.
+def base_of_adapter(folder: Path, named: str | None = None) -> Path | str:
+    """Return the folder of an adapter's base model; where it is not at hand, the base's name.
 
     ``named`` is looked for instead of the name in the adapter's own configuration: as a path,
-    beside the adapter, and in a folder ``models`` beside the folder of adapters.
+    beside the adapter, and in a folder ``models`` beside the folder of adapters. The name is
+    empty where nobody tells one.
     """
     stored = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     found = named or str(stored.get("base_model_name_or_path") or "")
     beside = (Path(found), folder.parent / found, folder.parent.parent / "models" / found)
-    return next((path for path in beside if found and path.is_dir()), None)
+    return next((path for path in beside if found and path.is_dir()), found)
 
 
 def _merge_adapter(model: Any, adapter: Path) -> Any:
