@@ -100,3 +100,11 @@ def test_a_server_that_is_not_there_has_an_exit_code_of_its_own(
     found = RUNNER.invoke(app, ["ask", "What?", "-u", "http://127.0.0.1:9/v1"])
     assert found.exit_code == ENGINE_FAULT and "is the server running there" in found.stderr
     assert "sk-secret" not in found.output
+
+
+def test_an_adapter_that_names_no_base_is_told_in_one_line(stored: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "judge"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    found = RUNNER.invoke(app, ["prune", str(stored), "--judge", str(folder)])
+    assert found.exit_code == BAD_INPUT and "name its folder with --judge-base" in found.stderr
