@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from deepprune_core.experiments.judges import sweep_specs
+from deepprune_core.experiments.judges import adapter_folder, online_spec, sweep_specs
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult
-from deepprune_core.experiments.table1 import ceilings, untrained_note
+from deepprune_core.experiments.table1 import (
+    assess_all,
+    assess_trained,
+    ceilings,
+    scores_file,
+    untrained_note,
+)
 from deepprune_core.experiments.text import NOTHING, number, percent
 from deepprune_core.reporting.plots_online import Lengths
 from deepprune_core.reporting.reference import load_reference
 from deepprune_core.reporting.tables import Table
+
+
+def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
+    """Return the judges of every length, and the online judge at the lengths it reads untrained.
+
+    Raises:
+        FileNotFoundError: no judge is trained.
+    """
+    spec = online_spec(run)
+    there = [
+        cut
+        for cut in run.cuts.other_lengths()
+        if (adapter_folder(run, spec) / scores_file(spec, cut)).is_file()
+    ]
+    return [
+        *assess_all(run, sweep_specs(run), tokenizer),
+        *(assess_trained(run, spec, tokenizer, cut) for cut in there),
+    ]
 
 
 def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
@@ -34,19 +59,35 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
     return panels
 
 
+def beside_paper(ours: Sequence[int], reported: Mapping[int, float]) -> list[tuple[str, str]]:
+    """Return the paper's (k, AUROC) beside each of our lengths, as text.
+
+    As many lengths as the paper's stand for them by rank; otherwise only equal k are paired.
+    """
+    if len(ours) == len(reported):
+        return [(str(k), f"{auroc:.3f}") for k, auroc in reported.items()]
+    return [(str(k), f"{reported[k]:.3f}") if k in reported else (NOTHING, NOTHING) for k in ours]
+
+
+def _label(run: Run, result: JudgeResult) -> str:
+    if result.cut not in run.cuts.other_lengths():
+        return result.cut.label
+    return f"{result.cut.label} (judge trained on {online_spec(run).truncation.label})"
+
+
 def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
     """Return Figure 4 in numbers, with how much of a trace each prefix holds."""
     reference = load_reference()
     rows = []
     for kind, key in (("tokens", "tokens"), ("reasoning_words", "words")):
         mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
-        paper = list(reference.figure4[key].items())  # type: ignore[index]
+        reported = reference.figure4[key]  # type: ignore[index]
+        paper = beside_paper([r.cut.k for r in mine], reported)
         top = ceilings(run, mine)
         for i, result in enumerate(mine):
-            k, auroc = paper[i] if i < len(paper) else (NOTHING, float("nan"))
             showed = float(np.mean([p.data.showed_answer for p in result.parts]))
             rows.append(
-                (result.cut.label, str(k), f"{auroc:.3f}", number(result.auroc),
+                (_label(run, result), *paper[i], number(result.auroc),
                  number(result.within), number(top[i].auroc) if top else NOTHING,
                  number(top[i].within) if top else NOTHING, number(result.tnr), percent(showed))
             )  # fmt: skip

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
-from deepprune_core.experiments.table1 import SCORES
+from deepprune_core.experiments.table1 import scores_file
 from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer, zero_shot
 from deepprune_core.judging.pair_scores import file_digest
@@ -85,8 +85,11 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
     files, unseen = run.profile.traces.unseen, run.unseen
-    # A few thousand pairs do not pay for compiling.
-    _score(run, adapter, spec.truncation, files, unseen, adapter / SCORES, compiled=False)
+    cuts = [spec.truncation, *(run.cuts.other_lengths() if spec == online_spec(run) else ())]
+    for cut in cuts:
+        path = adapter / scores_file(spec, cut)
+        # A few thousand pairs do not pay for compiling.
+        _score(run, adapter, cut, files, unseen, path, compiled=False)
 
 
 def publish(made: Path, target: Path) -> None:

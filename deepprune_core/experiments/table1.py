@@ -36,8 +36,17 @@ ROW_NAMES = {
 }  # fmt: skip
 
 
-def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
+def scores_file(spec: JudgeSpec, read: Truncation) -> str:
+    """Return the name of a shipped judge's scores of the test pairs, cut as ``read`` says."""
+    return SCORES if read == spec.truncation else f"pairs-{read.k}-{read.kind}.parquet"
+
+
+def assess_trained(
+    run: Run, spec: JudgeSpec, tokenizer: Any, read: Truncation | None = None
+) -> JudgeResult:
     """Return the result of a trained judge; shipped scores are used, and a sample computed afresh.
+
+    ``read``: prefixes of another length than those that it was trained on.
 
     Raises:
         FileNotFoundError: it has not been trained yet.
@@ -46,18 +55,19 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     adapter = adapter_folder(run, spec)
     if not is_trained(run, spec):
         raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
+    cut = read or spec.truncation
     own = run.work / "scores" / f"{spec.name}.parquet"
     judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
-    data = test_data(run, spec.truncation, tokenizer)
-    stored = open_scores(adapter / SCORES, judge, run.profile.traces.unseen, run.unseen)
+    data = test_data(run, cut, tokenizer)
+    shipped = adapter / scores_file(spec, cut)
+    stored = open_scores(shipped, judge, run.profile.traces.unseen, run.unseen)
     for part, traces in zip(data, run.unseen, strict=True):
         preload(judge, stored, traces, traces.pairs, part.inputs)
-    name = f"{spec.truncation.label}, {ROW_NAMES[spec.row]}"
-    result = assess(run, name, judge, data, spec.truncation, spec.row)
+    result = assess(run, f"{cut.label}, {ROW_NAMES[spec.row]}", judge, data, cut, spec.row)
     if judge.num_hits:
         rows = run.rng("check", spec.name).permutation(len(data[0]))[:CHECKED]
         sample = [data[0].inputs[i] for i in rows]
-        score_afresh(judge, sample, judge.score(sample), BF16_TOLERANCE, str(adapter / SCORES))
+        score_afresh(judge, sample, judge.score(sample), BF16_TOLERANCE, str(shipped))
     judge.save()
     return result
 
@@ -202,7 +212,7 @@ def _ranking(worst: JudgeResult, overlapping: bool) -> list[str]:
 
 def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
     """Write and return the leakage table, or say why there is none."""
-    clean = [r for r in results if r.row == "both" and r.cut.kind == "reasoning_words"]
+    clean = [r for r in results if r.row == "both" and r.cut == run.cuts.online()]
     if not clean or not is_trained(run, leaky_spec(run)):
         return "The judge that knows the tests' questions is not trained yet; see `make judges`."
     leaky = assess_trained(run, leaky_spec(run), tokenizer)

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import write_atomically
@@ -188,6 +189,7 @@ def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
         top.set(title=title, yscale="log")
         bottom.axhline(0.5, color=GREY, lw=1, ls=":")
         bottom.set(xlabel="training pairs read")
+        bottom.xaxis.set_major_locator(MaxNLocator(4))
         top.legend(fontsize=9)
     grid[0, 0].set_ylabel("loss (nats)")
     grid[1, 0].set_ylabel("validation AUROC")

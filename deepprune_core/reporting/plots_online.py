@@ -143,38 +143,58 @@ class Lengths:
 def truncation_lines(
     panels: Mapping[str, Sequence[Lengths]], paper: Mapping[str, Mapping[int, float]]
 ) -> Figure:
-    """Return Figure 4: lengths against AUROC; lengths stand by rank, the paper's below ours."""
+    """Return Figure 4: lengths against AUROC, with the paper's line.
+
+    As many lengths as the paper has stand by rank, the paper's below ours; others stand where
+    they are, on a logarithmic axis.
+    """
     drawn = figure(len(panels), size=(5.4, 4.2))
     for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
-        for i, line in enumerate(lines):
-            if line.label == "ceiling":
-                top = [v.value for v in line.values]
-                axes.plot(range(len(top)), top, "k:", lw=1.4, label="ceiling: all that is shown")
-                continue
-            average = line.label == "average"
-            at = np.arange(len(line.k)) + 0.05 * (i - (len(lines) - 1) / 2)
-            middle = np.array([v.value for v in line.values])
-            error = np.array(
-                [[m - v.low, v.high - m] for m, v in zip(middle, line.values, strict=True)]
-            )
-            axes.errorbar(
-                at, middle, yerr=error.T, fmt="o-", capsize=3, lw=3 if average else 1.4,
-                ms=7 if average else 4, color="black" if average else PALETTE[i], label=line.label,
-            )  # fmt: skip
         reported = paper[title]
+        by_rank = all(len(line.k) == len(reported) for line in lines)
+        for i, line in enumerate(lines):
+            shift = i - (len(lines) - 1) / 2
+            k = np.array(line.k, dtype=np.float64)
+            at = np.arange(len(k)) + 0.05 * shift if by_rank else k * 1.015**shift
+            _draw_lengths(axes, line, at, PALETTE[i % len(PALETTE)])
         axes.plot(
-            range(len(reported)), list(reported.values()), "D--", mfc="white", color=GREY,
-            label="paper, average",
+            range(len(reported)) if by_rank else list(reported), list(reported.values()), "D--",
+            mfc="white", color=GREY, label="paper, average",
         )  # fmt: skip
-        count = max(len(reported), *(len(line.k) for line in lines))
-        ours = [str(k) for k in lines[0].k] + [""] * count
-        theirs = [str(k) for k in reported] + [""] * count
-        labels = [f"{a}\n({b})" for a, b in zip(ours[:count], theirs[:count], strict=True)]
-        axes.set_xticks(range(count), labels)
-        axes.set(title=title, xlabel=f"{title} kept: ours (paper)", xlim=(-0.4, count - 0.6))
+        _name_lengths(axes, title, lines[0].k, list(reported), by_rank)
     drawn.axes[0].set_ylabel("AUROC")
     drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
+
+
+def _draw_lengths(axes: Axes, line: Lengths, at: np.ndarray, colour: str) -> None:
+    middle = np.array([v.value for v in line.values])
+    if line.label == "ceiling":
+        axes.plot(np.round(at), middle, "k:", lw=1.4, label="ceiling: all that is shown")
+        return
+    average = line.label == "average"
+    low = middle - np.array([v.low for v in line.values])
+    high = np.array([v.high for v in line.values]) - middle
+    axes.errorbar(
+        at, middle, yerr=np.array([low, high]), fmt="o-", capsize=3, lw=3 if average else 1.4,
+        ms=7 if average else 4, color="black" if average else colour, label=line.label,
+    )  # fmt: skip
+
+
+def _name_lengths(
+    axes: Axes, title: str, ours: Sequence[int], theirs: Sequence[int], by_rank: bool
+) -> None:
+    if by_rank:
+        labels = [f"{a}\n({b})" for a, b in zip(ours, theirs, strict=True)]
+        axes.set_xticks(range(len(theirs)), labels)
+        axes.set(xlabel=f"{title} kept: ours (paper)", xlim=(-0.4, len(theirs) - 0.6))
+    else:
+        ticks = sorted({*ours, *theirs})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(k) for k in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel(f"{title} kept")
+    axes.set_title(title)
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,23 @@ def truncation() -> Figure:
     return truncation_lines(panels, paper)
 
 
+def lengths_of_our_own() -> Figure:
+    paper = {"tokens": {300: 0.83, 500: 0.88, 700: 0.85}, "words": {15: 0.88, 25: 0.87, 35: 0.83}}
+    names = ("reasoner-a", "reasoner-b", "reasoner-c", "average")
+    panels = {
+        kind: [Lengths(n, k, [near(0.6 + 0.02 * i)] * len(k)) for i, n in enumerate(names)]
+        for kind, k in (("tokens", (50, 100, 200, 400)), ("words", (25,)))
+    }
+    return truncation_lines(panels, paper)
+
+
 def traces() -> Figure:
     found = [HeroTrace(c, j == 0, 300 + 9 * c if j == 0 else 50, 300 + 9 * c, "137", c != 2)
              for c, size in enumerate((14, 6, 3, 1)) for j in range(size)]  # fmt: skip
     return hero(found, "sums/0012: 24 traces, 71 % of the tokens never generated")
 
 
-FIGURES = (bars, curves, training, judges, grid, thresholds, truncation, traces)
+FIGURES = (bars, curves, training, judges, grid, thresholds, truncation, lengths_of_our_own, traces)
 drawings = pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
 
 
