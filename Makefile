@@ -58,7 +58,7 @@ endif
 DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
-	readme server benchmark test lint format types check-notebooks verify clean clean-venv
+	readme findings server benchmark test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -150,8 +150,11 @@ world-check: $(INSTALLED) ## Measure the miniature world without its models, fro
 behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 	$(PY) -m deepprune_core.miniature.behaviour
 
-readme: $(INSTALLED) ## Write the README's tables from figures/mini
+readme: $(INSTALLED) ## Write the README's tables from figures/mini and figures/real
 	$(PY) -m deepprune_core.reporting.readme --figures figures/mini
+
+findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/mini and figures/real
+	$(PY) -m deepprune_core.reporting.findings
 
 # --- a real chat model, small ---------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Write a run's tables into the README: ``python -m deepprune_core.reporting.readme``.
 
 The README holds marks such as ``<!-- table1:start -->`` and ``<!-- table1:end -->``. What
-stands between them is replaced by the table (or note) of that name.
+stands between them is replaced by the table (or note) of that name; ``real/table1`` is that of
+another run, ``figures/real``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from deepprune_core.reporting.tables import write_atomically
 
-_BLOCK = re.compile(r"<!-- ([\w-]+):start -->\n.*?<!-- \1:end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- ([\w/-]+):start -->\n.*?<!-- \1:end -->", re.DOTALL)
 
 
 def filled(text: str, figures: Path) -> str:
@@ -25,7 +26,10 @@ def filled(text: str, figures: Path) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match[1]
-        path = figures / (f"notes/{name[5:]}.md" if name.startswith("note-") else f"{name}.md")
+        *run, artifact = name.split("/")
+        folder = Path("figures", *run) if run else figures
+        note = artifact.startswith("note-")
+        path = folder / (f"notes/{artifact[5:]}.md" if note else f"{artifact}.md")
         if not path.is_file():
             raise FileNotFoundError(f"{path}: not there; run `make reproduce` first")
         body = path.read_text(encoding="utf-8").strip()
