@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 PROFILE ?= mini
 TRACES ?=
+JUDGE ?=
 PYTHON ?= python3
 
 PY := .venv/bin/python
@@ -23,8 +24,9 @@ endif
 RUN := $(PROFILE)
 ifeq ($(PROFILE),replay)
 TRACE_STEM := $(patsubst %.parquet,%,$(patsubst %.jsonl,%,$(patsubst %.gz,%,$(notdir $(TRACES)))))
-RUN := replay-$(TRACE_STEM)
+RUN := replay-$(TRACE_STEM)$(if $(JUDGE),-$(notdir $(patsubst %/,%,$(JUDGE))))
 export DEEPPRUNE_TRACES := $(TRACES)
+export DEEPPRUNE_JUDGE := $(JUDGE)
 endif
 BUILD := build/$(RUN)
 FIGURES := figures/$(RUN)
@@ -45,6 +47,11 @@ endif
 ifeq ($(wildcard $(TRACES)),)
 $(error TRACES='$(TRACES)': no such file)
 endif
+ifneq ($(JUDGE),)
+ifeq ($(wildcard $(patsubst %/,%,$(JUDGE))/*.safetensors),)
+$(error JUDGE='$(JUDGE)': no folder with a judge's safetensors; name an adapter's or a model's folder)
+endif
+endif
 endif
 endif
 
@@ -62,7 +69,7 @@ DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) 
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "Settings: PROFILE=$(PROFILE)  TRACES=$(TRACES)  PYTHON=$(PYTHON)"
+	@echo "Settings: PROFILE=$(PROFILE)  TRACES=$(TRACES)  JUDGE=$(JUDGE)  PYTHON=$(PYTHON)"
 
 # --- installation ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,18 +12,20 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
+from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run, part_of
-from deepprune_core.experiments.stored_scores import open_scores
+from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.judging.pair_data import cut_prefixes, judge_data, merge
-from deepprune_core.judging.score_cache import CachedJudge
+from deepprune_core.judging.pair_scores import file_digest, read_pair_scores
+from deepprune_core.judging.score_cache import CachedJudge, folder_fingerprint
 from deepprune_core.pairs import split_by_question
 from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.plots_online import hero
@@ -55,6 +58,8 @@ class OnlineSetup:
 
 def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
+    if run.profile.judge.given:
+        return open_given(run, run.profile.judge.given)
     if run.profile.judge.base is None or not run.has_judges:
         return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
@@ -72,6 +77,36 @@ def open_online(run: Run) -> OnlineSetup:
     return OnlineSetup(
         judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
     )
+
+
+def open_given(run: Run, name: str) -> OnlineSetup:
+    """Return a judge that the user named, with the scores of all pairs.
+
+    They are saved every ten questions, so a killed run goes on.
+    """
+    tokenizer, cut, path = (
+        judge_tokenizer(run),
+        run.cuts.online(),
+        run.work / "scores/given.parquet",
+    )
+    folder = Path(name)
+    digest = folder_fingerprint([folder], cut) if folder.is_dir() else repr((name, cut))
+    found = open_named_judge(name)
+    sources = {t.model: file_digest(ROOT / f)
+               for f, t in zip(run.profile.traces.online, run.online, strict=True)}  # fmt: skip
+    try:
+        stored = read_pair_scores(path, digest, sources)
+    except ValueError:  # of another judge, or of other traces
+        path.unlink()
+        stored = read_pair_scores(path, digest, sources)
+    for traces in run.online:
+        score_everything(found.judge, stored, traces, cut, tokenizer, path)
+    questions = tuple(
+        stored_questions(traces, found.judge, cut, tokenizer, stored) for traces in run.online
+    )
+    check = f"judge {name}" + (f"; {found.caveat}" if found.caveat else "")
+    cost = run.profile.pruning.judge_cost
+    return OnlineSetup(found.judge, tokenizer, run.online, questions, cost, check)
 
 
 def open_trained_here(run: Run) -> OnlineSetup:

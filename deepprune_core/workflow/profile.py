@@ -20,6 +20,7 @@ from deepprune_core.truncation import Truncation
 
 ROOT = Path(__file__).parents[2]
 TRACES_VARIABLE = "DEEPPRUNE_TRACES"
+JUDGE_VARIABLE = "DEEPPRUNE_JUDGE"
 
 
 class ProfileError(ValueError):
@@ -92,6 +93,9 @@ class Cuts(_Section):
 class JudgeSection(_Section):
     """The judge: ``base`` is a folder or hub name; ``adapter`` the shipped online judge.
 
+    ``given``: instead of them, a trained judge as :func:`open_named_judge` takes it; pruning is
+    replayed with it, nothing is trained.
+
     ``adapters`` is the folder of all shipped judges, one folder a spec; ``scores`` holds the
     online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
     ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`; ``packed``:
@@ -104,6 +108,7 @@ class JudgeSection(_Section):
     are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
     """
 
+    given: str | None = None
     base: str | None = None
     adapter: Path | None = None
     adapters: Path | None = None
@@ -212,7 +217,8 @@ class Profile(_Section):
 def load_profile(path: Path) -> Profile:
     """Return the profile in a YAML file.
 
-    ``${DEEPPRUNE_TRACES}`` in the file stands for the trace file given to ``make``.
+    ``${DEEPPRUNE_TRACES}`` in the file stands for the trace file given to ``make``, and
+    ``${DEEPPRUNE_JUDGE}`` for the judge, which may be left out.
 
     Raises:
         ProfileError: no such file, not YAML, an unknown key or a value of the wrong kind.
@@ -229,6 +235,7 @@ def load_profile(path: Path) -> Profile:
                 "`make reproduce PROFILE=replay TRACES=path/to/traces.jsonl`"
             )
         text = text.replace(f"${{{TRACES_VARIABLE}}}", traces)
+    text = text.replace(f"${{{JUDGE_VARIABLE}}}", os.environ.get(JUDGE_VARIABLE, ""))
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -8,7 +8,11 @@ import pytest
 
 from deepprune_core.experiments.redundancy import redundancy_rows, redundancy_words
 from deepprune_core.experiments.run import LeftOut, Run, open_run, share_of
+from deepprune_core.experiments.table2_run import open_online
 from deepprune_core.experiments.text import span
+from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.online.stored import judged_pairs
 from deepprune_core.workflow.profile import ROOT, Split, load_profile
 
@@ -97,3 +101,40 @@ def test_where_every_score_is_stored_the_judge_is_not_asked():
         num_tokens = score
 
     assert judged_pairs(Nobody(), []) == []
+
+
+def given(run: Run, name: str) -> Run:
+    judge = run.profile.judge.model_copy(update={"given": name})
+    return Run(run.profile.model_copy(update={"judge": judge}), run.out, run.work)
+
+
+def test_a_trained_judge_can_be_given_and_its_scores_are_kept(run):
+    folder = ROOT / "data" / "miniature" / "judges" / "12-reasoning_words-both-train"
+    setup = open_online(given(run, str(folder)))
+    assert [len(q.classes) for q in setup.questions[0]] == [4, 4]
+    inputs = [JudgeInput("How much?", q.text, r.text) for q, r in [prefixes(run)]]
+    assert setup.questions[0][0].scores[0, 3] == pytest.approx(
+        setup.judge.score(inputs)[0], abs=1e-3
+    )
+    kept = (run.work / "scores" / "given.parquet").stat().st_mtime_ns
+    again = open_online(given(run, str(folder)))
+    assert (run.work / "scores" / "given.parquet").stat().st_mtime_ns == kept
+    assert (again.questions[0][1].scores == setup.questions[0][1].scores).all()
+
+
+def prefixes(run: Run):
+    cut = cut_prefixes(run.online[0].traces, run.cuts.online(), judge_tokenizer(run))
+    return cut[0][0], cut[0][3]
+
+
+def test_another_judge_makes_scores_of_its_own(run):
+    first = open_online(given(run, "same_text"))
+    assert "letter for letter" in first.check
+    kept = (run.work / "scores" / "given.parquet").read_bytes()
+    open_online(given(run, "embedding"))
+    assert (run.work / "scores" / "given.parquet").read_bytes() != kept
+
+
+def test_an_unknown_judge_is_refused(run):
+    with pytest.raises(FileNotFoundError, match="no such folder; a judge is"):
+        open_online(given(run, "nowhere/at-all"))
