@@ -8,12 +8,13 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from tqdm import tqdm
 
 from deepprune_core.answers import extract_answer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
-from deepprune_core.formats.trace_files import read_parquet, write_parquet
+from deepprune_core.engines.trace_log import TraceLog, sole_writer
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
 
@@ -35,14 +36,59 @@ def sample_traces(
 ) -> TraceSet:
     """Return the traces of a job, in order of questions and trace indices.
 
-    Every finished question is kept in ``work``: a killed run goes on where it was, with the
-    seeds it would have had. The caller removes ``work`` when the result is safe.
+    Every finished trace is kept in ``work``: a killed run goes on where it was, with the seeds
+    it would have had. The caller removes ``work`` when the result is safe.
 
     Raises:
+        BlockingIOError: another run works in ``work``.
         ValueError: ``work`` belongs to another job; names the keys that differ.
     """
-    _claim(work, job)
-    return asyncio.run(_sample(engine, tokenizer, job, work, parallel))
+    sample_shard(engine, tokenizer, job, work, parallel=parallel)
+    return gathered(job, work)
+
+
+def sample_shard(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    job: SamplingJob,
+    work: Path,
+    *,
+    parallel: int = 128,
+    shard: tuple[int, int] = (0, 1),
+) -> None:
+    """Sample what ``work`` lacks of every k-th question, from the i-th on: ``shard`` is (i, k).
+
+    Several engines, on several machines with one folder, can so share a job.
+
+    Raises:
+        BlockingIOError: another run works on this shard in ``work``.
+        ValueError: ``work`` belongs to another job, or there is no such shard.
+    """
+    place, count = shard
+    if not 0 <= place < count:
+        raise ValueError(f"expected a shard i/k with 0 <= i < k, got {place}/{count}")
+    with sole_writer(work / f".lock-{place}-of-{count}"):
+        _claim(work, job)
+        asyncio.run(_sample(engine, tokenizer, job, work, parallel, shard))
+
+
+def missing_traces(job: SamplingJob, work: Path) -> int:
+    """Return how many traces of a job ``work`` still lacks."""
+    kept = sum(len(_kept(work, job, question)) for question in job.questions)
+    return len(job.questions) * job.num_traces - kept
+
+
+def gathered(job: SamplingJob, work: Path) -> TraceSet:
+    """Return all traces of a finished job.
+
+    Raises:
+        ValueError: some are missing; says how many.
+    """
+    if lacking := missing_traces(job, work):
+        raise ValueError(f"{work}: {lacking} traces are missing; run the other shards, or again")
+    groups = (_kept(work, job, question) for question in job.questions)
+    traces = tuple(tuple(group[i] for i in range(job.num_traces)) for group in groups)
+    return TraceSet(job.model, job.questions, traces)
 
 
 def _claim(work: Path, job: SamplingJob) -> None:
@@ -67,31 +113,33 @@ def _claim(work: Path, job: SamplingJob) -> None:
 
 
 async def _sample(
-    engine: Engine, tokenizer: Tokenizer, job: SamplingJob, work: Path, parallel: int
-) -> TraceSet:
-    gate = asyncio.Semaphore(parallel)
-    groups: list[tuple[Trace, ...] | None] = [_kept(work, q) for q in job.questions]
-    todo = [i for i, group in enumerate(groups) if group is None]
-    bar = tqdm(total=len(todo) * job.num_traces, desc=job.model, unit="trace", delay=5)
+    engine: Engine,
+    tokenizer: Tokenizer,
+    job: SamplingJob,
+    work: Path,
+    parallel: int,
+    shard: tuple[int, int],
+) -> None:
+    gate, mine = asyncio.Semaphore(parallel), job.questions[shard[0] :: shard[1]]
+    kept = [_kept(work, job, question) for question in mine]
+    wanted = len(mine) * job.num_traces
+    bar = tqdm(total=wanted, initial=sum(map(len, kept)), desc=job.model, unit="trace", delay=5)
 
-    async def one(question: Question, index: int) -> Trace:
+    async def one(question: Question, index: int) -> None:
         async with gate:
             trace = await sample_trace(engine, tokenizer, job, question, index)
+        _log(work, question).append(index, trace)
         bar.update()
-        return trace
 
-    async def group(position: int) -> None:
-        question = job.questions[position]
-        traces = tuple(
-            await asyncio.gather(*(one(question, index) for index in range(job.num_traces)))
+    await asyncio.gather(
+        *(
+            one(question, index)
+            for question, found in zip(mine, kept, strict=True)
+            for index in range(job.num_traces)
+            if index not in found
         )
-        path = _shard(work, question)
-        write_parquet(TraceSet(job.model, (question,), (traces,)), path)
-        groups[position] = traces
-
-    await asyncio.gather(*(group(position) for position in todo))
+    )
     bar.close()
-    return TraceSet(job.model, job.questions, tuple(g for g in groups if g is not None))
 
 
 async def sample_trace(
@@ -126,13 +174,14 @@ async def last_chunk(chunks: AsyncIterator[Chunk]) -> Chunk | None:
     return last
 
 
-def _shard(work: Path, question: Question) -> Path:
-    return work / f"{question.question_id.replace('/', '_')}.parquet"
+def _log(work: Path, question: Question) -> TraceLog:
+    name = quote(question.question_id, safe=" ")
+    return TraceLog(work / f"{name}.traces", question.question_id)
 
 
-def _kept(work: Path, question: Question) -> tuple[Trace, ...] | None:
-    path = _shard(work, question)
-    return read_parquet(path).traces[0] if path.exists() else None
+def _kept(work: Path, job: SamplingJob, question: Question) -> dict[int, Trace]:
+    found = _log(work, question).read()
+    return {index: trace for index, trace in found.items() if index < job.num_traces}
 
 
 def remove_work(work: Path) -> None:

@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.no_scores:
         if profile.judge.zero_shot_scores is not None:
             zero_shot(run, judge_tokenizer(run))
-        score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
+        adapter = ROOT / adapters / online_spec(run).name
+        score(run, adapter, ROOT / scores)
+        score_other_lengths(run, adapter)
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:
@@ -76,7 +78,7 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
         print(f"{spec.name}: already there")
         return
     made = run.work / "judges" / spec.name
-    result = train(run, spec, out=made, compiled=True)
+    result = train(run, spec, out=made, compiled=run.profile.judge.compiled)
     publish(made, target)
     score_tests(run, spec, target)
     print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
@@ -84,12 +86,21 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
 
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
-    files, unseen = run.profile.traces.unseen, run.unseen
-    cuts = [spec.truncation, *(run.cuts.other_lengths() if spec == online_spec(run) else ())]
-    for cut in cuts:
+    path, online = adapter / scores_file(spec, spec.truncation), run.profile.judge.scores
+    if online is not None and path == ROOT / online:  # more traces of the same questions
+        score(run, adapter, path)
+        return
+    files = run.profile.traces.unseen
+    # A few thousand pairs do not pay for compiling.
+    _score(run, adapter, spec.truncation, files, run.unseen, path, compiled=False)
+
+
+def score_other_lengths(run: Run, adapter: Path) -> None:
+    """Score the test pairs with the online judge at the lengths that it was not trained on."""
+    files, spec = run.profile.traces.unseen, online_spec(run)
+    for cut in run.cuts.other_lengths():
         path = adapter / scores_file(spec, cut)
-        # A few thousand pairs do not pay for compiling.
-        _score(run, adapter, cut, files, unseen, path, compiled=False)
+        _score(run, adapter, cut, files, run.unseen, path, compiled=False)
 
 
 def publish(made: Path, target: Path) -> None:
@@ -111,7 +122,15 @@ def publish(made: Path, target: Path) -> None:
 def score(run: Run, adapter: Path, scores: Path) -> None:
     """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
     files = run.profile.traces.online
-    count = _score(run, adapter, run.cuts.online(), files, run.online, scores, compiled=True)
+    count = _score(
+        run,
+        adapter,
+        run.cuts.online(),
+        files,
+        run.online,
+        scores,
+        compiled=run.profile.judge.compiled,
+    )
     print(f"{scores}: {count} scores computed")
 
 

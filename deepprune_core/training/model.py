@@ -19,7 +19,7 @@ class VerdictModel(torch.nn.Module):
         super().__init__()
         self.model, self.labels = model, labels
         decoder = model.get_decoder()
-        if compiled:  # fused attention with a mask is slow backwards on a CPU
+        if compiled or model.device.type == "cpu":  # fused attention with a mask: slow backwards
             decoder.set_attn_implementation("eager")
         self._decoder = [torch.compile(decoder, dynamic=True) if compiled else decoder]
 

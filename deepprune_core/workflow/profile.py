@@ -99,7 +99,8 @@ class JudgeSection(_Section):
     ``adapters`` is the folder of all shipped judges, one folder a spec; ``scores`` holds the
     online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
     ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`; ``packed``:
-    see :class:`CausalLMJudge`.
+    see :class:`CausalLMJudge`; ``compiled``: `make judges` compiles long trainings, which takes a
+    minute for a judge of a few layers and many for a deep one.
     ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
@@ -130,6 +131,7 @@ class JudgeSection(_Section):
     train_autocast: bool = True
     share_heads: bool = False
     packed: bool = False
+    compiled: bool = True
     validation_pairs: int = Field(200, ge=2)
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 import torch
 
 from deepprune_core.engines.base import CONFIDENCE_TOP_K, Request, SamplingConfig, trace_seed
-from deepprune_core.engines.sampler import SamplingJob, last_chunk, sample_traces
+from deepprune_core.engines.sampler import (
+    SamplingJob,
+    gathered,
+    last_chunk,
+    sample_shard,
+    sample_traces,
+)
+from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.engines.transformers import open_transformers
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import TraceState
@@ -72,14 +80,36 @@ def test_a_trace_depends_on_its_seed_and_not_on_its_neighbours(engine, tmp_path)
     assert len({t.text for t in together.traces[0]}) > 1
 
 
-def test_a_killed_sampling_goes_on_with_the_missing_questions(engine, tmp_path):
+def test_a_killed_sampling_goes_on_with_the_missing_traces(engine, tmp_path):
     whole = sample_traces(engine, engine.tokenizer, job(3), tmp_path)
-    (tmp_path / "mini-dev_001.parquet").unlink()
+    log = tmp_path / "mini-dev%2F001.traces"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])  # as a kill leaves it
     before = engine.generated_tokens()
     again = sample_traces(engine, engine.tokenizer, job(3), tmp_path)
     assert [t.text for g in again.traces for t in g] == [t.text for g in whole.traces for t in g]
-    redone = sum(t.num_tokens for t in whole.traces[1])
-    assert engine.generated_tokens() - before == redone
+    lost = json.loads(lines[-1])["index"]
+    assert engine.generated_tokens() - before == whole.traces[1][lost].num_tokens
+
+
+def test_shards_share_a_job(engine, tmp_path):
+    whole = sample_traces(engine, engine.tokenizer, job(2), tmp_path / "a")
+    sample_shard(engine, engine.tokenizer, job(2), tmp_path / "b", shard=(1, 2))
+    with pytest.raises(ValueError, match="traces are missing"):
+        gathered(job(2), tmp_path / "b")
+    with pytest.raises(ValueError, match="2/2"):
+        sample_shard(engine, engine.tokenizer, job(2), tmp_path / "b", shard=(2, 2))
+    sample_shard(engine, engine.tokenizer, job(2), tmp_path / "b", shard=(0, 2))
+    found = gathered(job(2), tmp_path / "b")
+    assert [t.text for g in found.traces for t in g] == [t.text for g in whole.traces for t in g]
+
+
+def test_a_second_run_on_one_folder_says_so(engine, tmp_path):
+    with (
+        sole_writer(tmp_path / ".lock-0-of-1"),
+        pytest.raises(BlockingIOError, match="another run is working"),
+    ):
+        sample_traces(engine, engine.tokenizer, job(2), tmp_path)
 
 
 def test_another_jobs_work_is_refused_with_the_keys_that_differ(engine, tmp_path):
