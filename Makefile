@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 PROFILE ?= mini
 TRACES ?=
 JUDGE ?=
+ARGS ?=
 PYTHON ?= python3
 
 PY := .venv/bin/python
@@ -64,7 +65,7 @@ PUBLIC := data/public/.done $(SMOLLM2)
 endif
 DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces judges public-traces behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges public-traces behaviour world-check \
 	readme findings server benchmark test lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -139,8 +140,18 @@ notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
 reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/miniature lacks (hours)
 	$(PY) -m deepprune_core.miniature.reasoners
 
-traces: $(INSTALLED) ## Sample the traces that data/miniature lacks
-	$(PY) -m deepprune_core.miniature.sampling
+traces: $(INSTALLED) ## Sample the traces that the profile lacks (mini or paper; ARGS="--shard 0/2")
+ifeq ($(PROFILE),mini)
+	$(PY) -m deepprune_core.miniature.sampling $(ARGS)
+else
+	$(PY) -m deepprune_core.workflow.collect --profile $(PROFILE_FILE) $(ARGS)
+endif
+
+plan: $(INSTALLED) ## Tell what PROFILE=paper will cost: downloads, tokens, GPU-hours, disk
+	@$(PY) -m deepprune_core.workflow.plan --profile $(PROFILE_FILE) $(ARGS)
+
+check: $(INSTALLED) ## Rehearse PROFILE=paper on tiny random models (minutes, no GPU)
+	$(PY) -m deepprune_core.workflow.rehearsal --profile $(PROFILE_FILE) $(ARGS)
 
 judges: $(INSTALLED) $(PUBLIC) ## Train the judges that the profile's folder lacks (hours), and score pairs
 	$(PY) -m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE)

@@ -33,7 +33,9 @@ class VllmSettings:
     """How the engine is started.
 
     ``memory_gib``: size of the key-value cache on CPU builds (a GPU uses its free memory);
-    ``in_process``: run the engine core in this process, which starts faster.
+    ``in_process``: run the engine core in this process, which starts faster. The parallel
+    settings are vLLM's: GPUs that share each layer, that share the layers, and copies of the
+    model; ``backend`` ``ray`` spreads them over a cluster. ``revision`` pins a hub model.
     """
 
     max_parallel: int = 128
@@ -43,6 +45,11 @@ class VllmSettings:
     in_process: bool = True
     eager: bool = True
     seed: int = 0
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    backend: str | None = None
+    revision: str | None = None
 
 
 class VllmEngine:
@@ -117,21 +124,35 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
         max_num_seqs=settings.max_parallel,
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
-        # The CPU build fails on a seeded request whose prompt is read in two parts.
-        enable_chunked_prefill=False,
-        max_num_batched_tokens=max(4096, settings.max_tokens),
+        tensor_parallel_size=settings.tensor_parallel,
+        pipeline_parallel_size=settings.pipeline_parallel,
+        data_parallel_size=settings.data_parallel,
+        distributed_executor_backend=settings.backend,
+        revision=settings.revision,
+        **_prompts_whole(settings.max_tokens),
         seed=settings.seed,
         trust_remote_code=False,
         generation_config="vllm",  # no hidden sampling defaults from the model's files
     )
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(
+        model, revision=settings.revision, trust_remote_code=False
+    )
     # Where an event loop runs already (a notebook's), vLLM would tie its output to that loop,
     # which waits for this very call; a thread has no loop, so the first stream's loop is taken.
     with ThreadPoolExecutor(1) as thread:
         core = thread.submit(AsyncLLM.from_engine_args, arguments).result()
     return VllmEngine(core, tokenizer)
+
+
+def _prompts_whole(max_tokens: int) -> dict[str, Any]:
+    """Return settings for the CPU build, which fails on a seeded prompt read in two parts."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {}
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, max_tokens)}
 
 
 def _prepare(settings: VllmSettings) -> None:

@@ -20,6 +20,8 @@ from deepprune_core.workflow.profile import ROOT
 BF16_TOLERANCE = 0.05  # between two machines' bf16
 
 if TYPE_CHECKING:
+    import torch
+
     from deepprune_core.judge import CausalLMJudge
     from deepprune_core.judging.prompts import JudgePrompt
     from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult
@@ -141,7 +143,7 @@ def train(
     from deepprune_core.training.loop import TrainConfig, train_judge
 
     settings = run.profile.judge
-    model, tokenizer = load_causal_lm(base_model(run))
+    model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
     source, chosen = training_pairs(run, spec, pairs or settings.train_pairs)
     data = judge_data(source.traces, chosen, spec.truncation, tokenizer)
     dev = run.teaching("development")
@@ -156,7 +158,9 @@ def train(
         gamma=settings.gamma if spec.focal else 0.0,
         alpha=settings.alpha if spec.focal else None,
         lora_rank=settings.lora_rank,
-        lora_alpha=2 * settings.lora_rank,
+        lora_alpha=2 * (settings.lora_rank or 0),
+        micro_tokens=settings.micro_tokens,
+        gradient_checkpointing=settings.gradient_checkpointing,
         share_heads=settings.share_heads,
         autocast=settings.train_autocast,
         evaluate_every=settings.evaluate_every,
@@ -167,6 +171,21 @@ def train(
         validation=labelled(held_out), out=out or adapter_folder(run, spec), on_step=on_step,
         compiled=compiled,
     )  # fmt: skip
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """Return torch's type of that name."""
+    import torch
+
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
+def best_device() -> str:
+    """Return where judges score: a GPU if there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def open_judge(
@@ -182,16 +201,20 @@ def open_judge(
     base, settings = base_model(run), run.profile.judge
     trained = saved_prompt(adapter) if adapter else None
     symmetric = settings.symmetric or (adapter is None and settings.zero_shot_symmetric)
-    what = (trained, settings.max_tokens, symmetric, settings.with_question, autocast)
+    what = (trained, settings.max_tokens, symmetric, settings.with_question, autocast,
+            *([settings.dtype] if settings.dtype != "float32" else []))  # fmt: skip
+    if adapter is not None and not (adapter / "adapter_config.json").is_file():
+        base, adapter = adapter, None  # a judge whose weights were all trained
     folders = [Path(base), *([adapter] if adapter else [])]
     fingerprint = folder_fingerprint(
         [f for f in folders if f.is_dir()], ("" if Path(base).is_dir() else str(base), *what)
     )
 
     def load() -> CausalLMJudge:
-        prompt = None if adapter else judge_prompt(run, load_causal_lm(base)[1])
+        prompt = None if trained else judge_prompt(run, load_causal_lm(base)[1])
         return load_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
+            dtype=dtype_of(settings.dtype), device=best_device(),
             symmetric=symmetric, batch_tokens=settings.batch_tokens,
             autocast=autocast, packed=settings.packed, compiled=compiled,
         )  # fmt: skip

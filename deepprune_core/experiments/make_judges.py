@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     adapters, scores = profile.judge.adapters, profile.judge.scores
     if adapters is None or scores is None:
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
-    work = ROOT / "build" / "judges"
+    work = ROOT / "build" / "judges" / str(adapters).replace("/", "-")  # each profile its own
     run = Run(profile, work, work)
     specs = chosen(parser, run, options.names)
     if options.list:
@@ -104,9 +104,16 @@ def score_other_lengths(run: Run, adapter: Path) -> None:
 
 
 def publish(made: Path, target: Path) -> None:
-    """Copy a trained adapter to where it ships, in bf16, whole or not at all, no tokenizer."""
+    """Copy a trained adapter to where it ships, in bf16, whole or not at all, no tokenizer.
+
+    A judge whose weights were all trained is copied as it is.
+    """
     fresh = target.with_name(target.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
+    if not (made / WEIGHTS).is_file():
+        shutil.copytree(made, fresh)
+        fresh.rename(target)
+        return
     fresh.mkdir(parents=True)
     for name in PARTS:
         shutil.copyfile(made / name, fresh / name)

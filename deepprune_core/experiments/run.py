@@ -110,7 +110,13 @@ class Run:
         if path is None:
             raise ValueError(f"{self.profile.name}: expected traces.{source}, got none")
         share: Share = "test" if source == "leaky" else source
-        return self.load([path], None, share)[0]
+        found = self.load([path], None, share)[0]
+        held_out = self.profile.traces.held_out
+        if held_out is None or source == "leaky":
+            return found
+        known = Split(train=1 - held_out, development=held_out * (1 - 1e-9))
+        mine = [share_of(q.question_id, known) == source for q in found.traces.questions]
+        return part_of(found, np.flatnonzero(mine))
 
     @cached_property
     def redundancy(self) -> tuple[GradedTraces, ...]:

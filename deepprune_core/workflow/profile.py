@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.truncation import Truncation
+from deepprune_core.workflow.collection import Collection
+from deepprune_core.workflow.section import Section
 
 ROOT = Path(__file__).parents[2]
 TRACES_VARIABLE = "DEEPPRUNE_TRACES"
@@ -27,11 +29,7 @@ class ProfileError(ValueError):
     """A profile that cannot be used; one line with file, key and fix."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Split(_Section):
+class Split(Section):
     """Shares of the questions that teach and validate judges; the others test them.
 
     A question belongs to the same share in every file: its name decides.
@@ -41,11 +39,13 @@ class Split(_Section):
     development: float = Field(0.1, gt=0, lt=1)
 
 
-class Traces(_Section):
+class Traces(Section):
     """Which trace files serve which artifact; ``train`` and ``leaky`` teach the judge.
 
     ``train``: traces of the judge's source on questions of its own. ``leaky``: the same source
-    on the benchmarks' questions, to measure what knowing the question is worth.
+    on the benchmarks' questions, to measure what knowing the question is worth. ``held_out``: the
+    share of the training questions that teaches no judge and validates them, where ``development``
+    is the same file as ``train``.
     """
 
     redundancy: tuple[Path, ...]
@@ -55,12 +55,13 @@ class Traces(_Section):
     development: Path | None = None
     leaky: Path | None = None
     split: Split | None = None
+    held_out: float | None = Field(None, gt=0, lt=1)
     redundancy_per_question: int = Field(16, ge=2)
     test_per_question: int = Field(4, ge=2)
     online_per_question: int = Field(64, ge=2)
 
 
-class Cuts(_Section):
+class Cuts(Section):
     """Truncation points: Table 1's two, and Figure 4's lengths.
 
     ``share``: cut Table 1's no later than at this share of the median trace, for files whose
@@ -90,7 +91,7 @@ class Cuts(_Section):
         return tuple(Truncation("tokens", k) for k in self.other_tokens)
 
 
-class JudgeSection(_Section):
+class JudgeSection(Section):
     """The judge: ``base`` is a folder or hub name; ``adapter`` the shipped online judge.
 
     ``given``: instead of them, a trained judge as :func:`open_named_judge` takes it; pruning is
@@ -106,7 +107,9 @@ class JudgeSection(_Section):
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
-    are the focal loss's, ``learning_rate`` LoRA's. ``batch_tokens`` bounds a scoring pass.
+    are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights).
+    ``micro_tokens`` bounds a training pass, ``batch_tokens`` a scoring pass; ``dtype`` is that of
+    the base's weights.
     """
 
     given: str | None = None
@@ -135,7 +138,10 @@ class JudgeSection(_Section):
     validation_pairs: int = Field(200, ge=2)
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    lora_rank: int = Field(16, ge=1)
+    lora_rank: int | None = Field(16, ge=1)
+    micro_tokens: int | None = Field(None, ge=1)
+    gradient_checkpointing: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
     batch_tokens: int = Field(8192, ge=1)
     train_batch_tokens: int = Field(6144, ge=1)
     gamma: float = Field(2.0, ge=0)
@@ -143,7 +149,7 @@ class JudgeSection(_Section):
     oversampling: int = Field(2, ge=1)
 
 
-class Pruning(_Section):
+class Pruning(Section):
     """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.
 
     ``judge_cost``: price of a prompt token of the judge in generated tokens of the reasoner;
@@ -176,7 +182,7 @@ class Pruning(_Section):
         return PruningConfig(clustering, finish, vote, self.k2, self.k3)  # type: ignore[arg-type]
 
 
-class DeepConfSection(_Section):
+class DeepConfSection(Section):
     """DeepConf; ``window`` is scaled to the length of the traces (paper: 2048)."""
 
     warmup: int = Field(16, ge=1)
@@ -186,7 +192,7 @@ class DeepConfSection(_Section):
     consensus: float = Field(0.95, gt=0, le=1)
 
 
-class Live(_Section):
+class Live(Section):
     """The run on a live engine: ``questions`` of a benchmark, ``traces`` each."""
 
     model: Path
@@ -198,13 +204,14 @@ class Live(_Section):
     top_p: float = Field(1.0, gt=0, le=1)
 
 
-class Profile(_Section):
+class Profile(Section):
     """One profile. ``name`` also names the folders of figures and builds."""
 
     name: str
     caption: str
     seed: int = 20251009
     traces: Traces
+    collect: Collection | None = None
     cuts: Cuts = Cuts()
     judge: JudgeSection = JudgeSection()
     pruning: Pruning = Pruning()
