@@ -22,6 +22,7 @@ ScorePairs = Callable[[Sequence[Pair]], np.ndarray]
 """Maps n pairs (arriving trace, representative) to (n,) probabilities of the same answer."""
 
 STOPPED = -1
+Choosing = Literal["random", "first", "medoid"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class ClusteringConfig:
     ``max_representatives``: K1. ``overflow`` names what happens to an unmatched trace once K
     clusters exist, which the paper leaves open: ``join_best`` joins the most similar cluster,
     ``keep_alone`` opens a cluster beyond K, ``stop`` drops the trace. ``similarity`` averages
-    probabilities (``mean``) or yes/no votes at 1/2 (``vote``).
+    probabilities (``mean``) or yes/no votes at 1/2 (``vote``). ``choice`` of a large cluster's
+    representatives: ``random`` is the paper's; ``first`` keeps the earliest members, so that a
+    judge reads the same few prefixes again and again; ``medoid`` takes those that met their
+    cluster's members with the highest mean score.
     """
 
     tau: float = 0.5
@@ -40,6 +44,7 @@ class ClusteringConfig:
     max_representatives: int = 10
     overflow: Literal["join_best", "keep_alone", "stop"] = "join_best"
     similarity: Literal["mean", "vote"] = "mean"
+    choice: Choosing = "random"
 
     def __post_init__(self) -> None:
         if not 0 <= self.tau <= 1:
@@ -79,6 +84,9 @@ class GreedyClusterer:
         self._similarity: list[float] = []
         self._asked: list[Pair] = []
         self._stopped: list[int] = []
+        self._drawn: list[list[int]] = []  # representatives of each cluster, for the last trace
+        self._met: list[np.ndarray] = []  # their scores with it
+        self._scores: dict[int, list[float]] = {}  # of each trace with members of its cluster
 
     @property
     def num_clusters(self) -> int:
@@ -109,7 +117,20 @@ class GreedyClusterer:
             self._clusters.append([trace])
         else:
             self._clusters[place].append(trace)
+            for member, score in zip(self._drawn[place], self._met[place].tolist(), strict=True):
+                self._scores.setdefault(member, []).append(score)
+                self._scores.setdefault(trace, []).append(score)
         return place
+
+    def sure_representatives(self) -> list[int]:
+        """Return members that any trace arriving next is sure to be compared with."""
+        limit = self.config.max_representatives
+        return [
+            member
+            for cluster in self._clusters
+            if len(cluster) <= limit or self.config.choice == "first"
+            for member in cluster[:limit]
+        ]
 
     def result(self) -> Clustering:
         """Return the clustering so far."""
@@ -133,8 +154,8 @@ class GreedyClusterer:
         """Return sim(trace, cluster) for every cluster: (clusters,)."""
         if not self._clusters:
             return np.zeros(0)
-        drawn = [self._representatives(cluster) for cluster in self._clusters]
-        pairs = [(trace, member) for members in drawn for member in members]
+        self._drawn = [self._representatives(cluster) for cluster in self._clusters]
+        pairs = [(trace, member) for members in self._drawn for member in members]
         scores = np.asarray(self._score(pairs), dtype=np.float64)
         if scores.shape != (len(pairs),) or not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError(
@@ -143,14 +164,22 @@ class GreedyClusterer:
         self._asked += pairs
         if self.config.similarity == "vote":
             scores = (scores > 0.5).astype(np.float64)
-        ends = np.cumsum([len(members) for members in drawn])
-        return np.array([part.mean() for part in np.split(scores, ends[:-1])])
+        ends = np.cumsum([len(members) for members in self._drawn])
+        self._met = np.split(scores, ends[:-1])
+        return np.array([part.mean() for part in self._met])
 
     def _representatives(self, cluster: list[int]) -> list[int]:
-        """Return p <= K1 members, drawn without replacement, in arrival order."""
-        if len(cluster) <= self.config.max_representatives:
+        """Return p <= K1 members, in arrival order."""
+        count, choice = self.config.max_representatives, self.config.choice
+        if len(cluster) <= count:
             return list(cluster)
-        rows = self._rng.choice(len(cluster), self.config.max_representatives, replace=False)
+        if choice == "first":
+            return cluster[:count]
+        if choice == "medoid":
+            means = np.array([np.mean(self._scores[member]) for member in cluster])
+            rows = np.argsort(-means, kind="stable")[:count]
+        else:
+            rows = self._rng.choice(len(cluster), count, replace=False)
         return [cluster[i] for i in np.sort(rows)]
 
 

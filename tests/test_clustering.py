@@ -94,6 +94,39 @@ def test_representatives_are_drawn_anew_from_the_whole_cluster():
     assert len(seen) > 15
 
 
+def test_one_fixed_representative_is_the_trace_that_opened_the_cluster():
+    matrix, config = world(4, 30), ClusteringConfig(0.4, 5, 1, choice="first")
+    found = greedy_cluster(range(30), scorer(matrix), config, np.random.default_rng(0))
+    clusters = []  # the same rule, written down naively
+    for trace in range(30):
+        scores = [matrix[trace, cluster[0]] for cluster in clusters]
+        best = int(np.argmax(scores)) if scores else 0
+        if scores and (scores[best] > 0.4 or len(clusters) == 5):
+            clusters[best].append(trace)
+        else:
+            clusters.append([trace])
+    assert found.clusters == tuple(map(tuple, clusters))
+    assert {member for _, member in found.asked} <= {cluster[0] for cluster in clusters}
+
+
+def test_the_medoid_met_its_cluster_with_the_highest_mean_score():
+    matrix, config = world(6, 25), ClusteringConfig(0.0, 1, 1, choice="medoid")
+    asked = []
+
+    def score(pairs):
+        asked.extend(pairs)
+        return scorer(matrix)(pairs)
+
+    greedy_cluster(range(25), score, config, np.random.default_rng(0))
+    met = {t: [] for t in range(25)}
+    for trace, member in asked:
+        if trace > 1:
+            means = {t: np.mean(met[t]) for t in range(trace)}
+            assert means[member] == pytest.approx(max(means.values()))
+        met[trace].append(matrix[trace, member])
+        met[member].append(matrix[trace, member])
+
+
 def test_a_similarity_of_exactly_tau_opens_a_new_cluster():
     found = greedy_cluster(
         range(2), lambda pairs: np.full(len(pairs), 0.5), ClusteringConfig(tau=0.5),

@@ -94,8 +94,14 @@ def parse_cut(text: str) -> Truncation:
 
 
 def parse_rule(name: str, clusters: int, representatives: int, k: int) -> PruningConfig:
-    """Return the pruning settings that a user chose; the threshold is set later."""
-    clustering = ClusteringConfig(max_clusters=clusters, max_representatives=representatives)
+    """Return the pruning settings that a user chose; the threshold is set later.
+
+    One representative is a cluster's first trace; several are drawn by chance, as in the paper.
+    """
+    clustering = ClusteringConfig(
+        max_clusters=clusters, max_representatives=representatives,
+        choice="first" if representatives == 1 else "random",
+    )  # fmt: skip
     rules = {
         "weighted": PruningConfig(clustering, "survivors", "cluster_weighted", k, k),
         "survivors": PruningConfig(clustering, "survivors", "majority", k, k),

@@ -164,6 +164,7 @@ def train(
         share_heads=settings.share_heads,
         autocast=settings.train_autocast,
         evaluate_every=settings.evaluate_every,
+        checkpoint_every=settings.checkpoint_every,
         seed=run.profile.seed,
     )
     return train_judge(

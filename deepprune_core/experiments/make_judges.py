@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
@@ -31,7 +33,7 @@ WEIGHTS = "adapter_model.safetensors"
 PARTS = (WEIGHTS, "adapter_config.json", HISTORY, MANIFEST)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Train the judges that are missing, then score the pairs of the online traces."""
     parser = argparse.ArgumentParser(
         prog="python -m deepprune_core.experiments.make_judges", description=main.__doc__,
@@ -51,15 +53,29 @@ def main(arguments: list[str] | None = None) -> None:
     specs = chosen(parser, run, options.names)
     if options.list:
         print("\n".join(spec.name for spec in specs))
-        return
+        return 0
+    try:
+        with sole_writer(work / ".lock"):
+            make_and_score(run, specs, with_scores=not options.no_scores)
+    except (OSError, ValueError) as error:
+        print(f"judges: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_and_score(run: Run, specs: Sequence[JudgeSpec], *, with_scores: bool) -> None:
+    """Train what is missing of some judges, then score what notebooks 02, 05 and 07 ask."""
+    adapters, scores = run.profile.judge.adapters, run.profile.judge.scores
+    assert adapters is not None and scores is not None
     for spec in specs:
         make(run, spec, ROOT / adapters / spec.name)
-    if not options.no_scores:
-        if profile.judge.zero_shot_scores is not None:
-            zero_shot(run, judge_tokenizer(run))
-        adapter = ROOT / adapters / online_spec(run).name
-        score(run, adapter, ROOT / scores)
-        score_other_lengths(run, adapter)
+    if not with_scores:
+        return
+    if run.profile.judge.zero_shot_scores is not None:
+        zero_shot(run, judge_tokenizer(run))
+    adapter = ROOT / adapters / online_spec(run).name
+    score(run, adapter, ROOT / scores)
+    score_other_lengths(run, adapter)
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:
@@ -160,4 +176,4 @@ def _score(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

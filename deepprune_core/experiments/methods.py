@@ -26,6 +26,7 @@ from deepprune_core.pruner import PruningConfig, StoredQuestion, symmetric_matri
 
 CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
 WEIGHTED = "DeepPrune, cluster-weighted"
+FAST = "DeepPrune, fast"
 STOPPING: dict[str, Callable[..., StoppedVote]] = {
     "adaptive consistency": adaptive_consistency,
     "early stopping": early_stopping,
@@ -56,8 +57,9 @@ def play_online(
 ) -> Online:
     """Return cons@N, its peers, DeepPrune under its rules, its bounds, and the controls.
 
-    The bounds are an oracle judge, who knows which traces agree, and a random one: the judge's
-    own scores, shuffled among a question's pairs. Random pruning asks no judge at all.
+    ``fast`` is the paper's rule with one fixed representative a cluster. The bounds are an oracle
+    judge, who knows which traces agree, and a random one: the judge's own scores, shuffled among
+    a question's pairs. Random pruning asks no judge at all.
     """
     n = max(len(group) for group in traces.traces.traces)
     cells = [play_all(run, f"cons@{n}", traces, play_consistency(traces))]
@@ -79,6 +81,7 @@ def play_online(
         for method, config in rules(run).items():
             play = play_pruning(scored, config)
             cells.append(play_all(run, f"{method}{suffix}", traces, play))
+    cells.append(play_all(run, FAST, traces, play_pruning(questions, fast(run))))
     drawn = play_random(questions, rules(run)["DeepPrune"])
     cells.append(play_all(run, "random pruning", traces, drawn))
     curve = control_curve(run, traces)
@@ -101,6 +104,13 @@ def rules(run: Run) -> dict[str, PruningConfig]:
         "DeepPrune, survivors": pruning.config(finish="survivors"),
         WEIGHTED: pruning.config(finish="survivors", vote="cluster_weighted"),
     }
+
+
+def fast(run: Run) -> PruningConfig:
+    """Return the paper's rule with one fixed representative a cluster: its first trace."""
+    config = run.profile.pruning.config()
+    few = replace(config.clustering, max_representatives=1, choice="first")
+    return replace(config, clustering=few)
 
 
 def oracle_scores(question: StoredQuestion) -> StoredQuestion:

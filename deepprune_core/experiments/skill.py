@@ -103,7 +103,8 @@ def _mean_within(run: Run, parts: Sequence[Tested]) -> Interval:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
 
     def value(columns: np.ndarray) -> float:
-        return float(np.mean([np.mean(row[~np.isnan(row)]) for row in table[:, known[columns]]]))
+        drawn = [row[~np.isnan(row)] for row in table[:, known[columns]]]
+        return float(np.mean([r.mean() for r in drawn])) if all(map(len, drawn)) else float("nan")
 
     rng = run.rng("bootstrap", "average", "within")
     return bootstrap(value, np.arange(len(known)), rng=rng, draws=run.profile.bootstrap_draws)

@@ -17,6 +17,7 @@ from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.representatives import Choice, play_choices
 from deepprune_core.experiments.run import GradedTraces, Run, part_of
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table2 import hero_traces
@@ -181,6 +182,17 @@ def threshold_results(run: Run, setup: OnlineSetup) -> tuple[str, tuple[Threshol
     traces, questions = setup.traces[0], setup.questions[0]
     benchmarks = traces.traces.benchmarks[:2]
     return traces.model, threshold_rows(run, traces, questions, benchmarks)
+
+
+def choice_results(run: Run, setup: OnlineSetup) -> dict[str, list[Choice]]:
+    """Return every choice of representatives on all reasoners."""
+    return {
+        traces.model: play_choices(run, traces, questions)
+        for traces, questions in tqdm(
+            zip(setup.traces, setup.questions, strict=True), total=len(setup.traces),
+            desc="representatives", unit="reasoner", delay=5,
+        )
+    }  # fmt: skip
 
 
 def hero_figure(run: Run, setup: OnlineSetup, results: Sequence[Online]) -> Figure:

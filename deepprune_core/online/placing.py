@@ -57,8 +57,7 @@ class Placer:
         return Placement(trace, cluster, cluster == before, self.clusterer.last_similarity)
 
     def _ask_ahead(self, traces: Sequence[int]) -> None:
-        limit = self.clusterer.config.max_representatives
-        sure = [m for cluster in self.clusterer.members if len(cluster) <= limit for m in cluster]
+        sure = self.clusterer.sure_representatives()
         self._ask([(trace, member) for trace in traces for member in sure])
 
     def _score(self, pairs: Sequence[Pair]) -> np.ndarray:

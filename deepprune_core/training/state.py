@@ -179,6 +179,9 @@ def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
     )
 
 
+NO_MATTER = ("config.checkpoint_every",)  # changes what a kill costs, not what comes out
+
+
 def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     """Refuse to go on with a run that was started from something else.
 
@@ -186,7 +189,9 @@ def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path:
         ValueError: names the keys that differ.
     """
     found, expected = _flat(found), json.loads(json.dumps(_flat(expected)))
-    differing = sorted(k for k in found | expected if found.get(k) != expected.get(k))
+    differing = sorted(
+        k for k in found | expected if found.get(k) != expected.get(k) and k not in NO_MATTER
+    )
     if differing:
         shown = ", ".join(f"{k} ({found.get(k)!r} != {expected.get(k)!r})" for k in differing)
         raise ValueError(

@@ -108,8 +108,8 @@ class JudgeSection(Section):
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights).
-    ``micro_tokens`` bounds a training pass, ``batch_tokens`` a scoring pass; ``dtype`` is that of
-    the base's weights.
+    ``checkpoint_every``: steps that a kill can cost. ``micro_tokens`` bounds a training pass,
+    ``batch_tokens`` a scoring pass; ``dtype`` is that of the base's weights.
     """
 
     given: str | None = None
@@ -130,6 +130,7 @@ class JudgeSection(Section):
     train_pairs: int = Field(500, ge=2)
     shown_pairs: int = Field(1000, ge=2)
     evaluate_every: int = Field(15, ge=1)
+    checkpoint_every: int = Field(200, ge=1)
     autocast: bool = False
     train_autocast: bool = True
     share_heads: bool = False

@@ -27,7 +27,7 @@ TEXT = """wait so thus since therefore hmm but then because we add take the valu
     get if let me check check: both agree yes no problem solution unfinished same different final
     answer will reach reply with one word or 1: 2: , . ? :"""
 WORDS = TEXT.split()
-ANSWERS = [rf"\boxed{{{a}}}" for a in "1234ABCD"]
+ANSWERS = [rf"\boxed{{{a}}}" for a in "12AB"]
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }} {% endfor %}"
     "{% if add_generation_prompt %}<|assistant|> {% endif %}"
@@ -109,7 +109,7 @@ def _rows(name: str, count: int) -> list[dict[str, Any]]:
                  "Correct Answer": "value 4", **wrong} for i in range(count)]  # fmt: skip
     return [
         {"id": f"{year}-{i}", "unique_id": f"{name}/{i}", "url": f"https://x/{year}_AIME_{i}",
-         "problem": f"take the value {i} of x and add y , then get ?", "answer": str(1 + i % 4)}
+         "problem": f"take the value {i} of x and add y , then get ?", "answer": str(1 + i % 2)}
         for i in range(count)
     ]  # fmt: skip
 
@@ -136,8 +136,9 @@ def small_profile(path: Path, folder: Path) -> dict[str, Any]:
         job["traces"] = 4 if job["traces"] < 100 else 8
     judge |= {
         "base": f"{place}/models/{judge['base']}", "train_pairs": 60, "shown_pairs": 16,
-        "validation_pairs": 40, "evaluate_every": 20, "train_batch_tokens": 2048,
-        "micro_tokens": 1024, "max_tokens": 512, "lora_rank": 4, "batch_tokens": 4096,
+        "validation_pairs": 40, "evaluate_every": 20, "checkpoint_every": 3,
+        "train_batch_tokens": 2048, "micro_tokens": 1024, "max_tokens": 512, "lora_rank": 4,
+        "batch_tokens": 4096,
     }  # fmt: skip
     judge["adapter"] = f"{place}/judges/4-reasoning_words-both-train"
     content["cuts"] |= {

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.workflow.announce import seconds_file
 from deepprune_core.workflow.notebook_sources import ROOT, make_rule, notebook_code, sources
 
@@ -162,10 +163,11 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{file}: no such file")
     set_environment()
     try:
-        run_notebook(
-            options.notebook, profile=options.profile, out=options.out, build=options.build
-        )
-    except NotebookError as error:
+        with sole_writer(options.build / f".{options.notebook.stem}.lock"):
+            run_notebook(
+                options.notebook, profile=options.profile, out=options.out, build=options.build
+            )
+    except (NotebookError, BlockingIOError) as error:
         print(f"{options.notebook}: {error}", file=sys.stderr)
         return 1
     return 0

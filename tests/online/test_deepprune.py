@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepprune_core.clustering import ClusteringConfig, greedy_cluster
+from deepprune_core.clustering import Choosing, ClusteringConfig, greedy_cluster
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.inputs import JudgeInput
@@ -170,12 +170,13 @@ def test_the_result_is_plain_json() -> None:
     assert found["traces"][0]["state"] in {state.value for state in TraceState}
 
 
-def test_placing_in_batches_is_placing_one_by_one() -> None:
+@pytest.mark.parametrize("choice", ["random", "first", "medoid"])
+def test_placing_in_batches_is_placing_one_by_one(choice: Choosing) -> None:
     rng = np.random.default_rng(5)
     for trial in range(20):
         table = rng.random((14, 14))
         table = (table + table.T) / 2
-        config = ClusteringConfig(tau=0.55, max_clusters=4, max_representatives=2)
+        config = ClusteringConfig(0.55, max_clusters=4, max_representatives=2, choice=choice)
 
         class TableJudge(FirstWordJudge):
             def score(self, inputs: Sequence[JudgeInput], table: np.ndarray = table) -> np.ndarray:

@@ -1,0 +1,113 @@
+"""SIGKILL at random moments: what comes out in the end is what an undisturbed run gives.
+
+The commands are the real ones, on the rehearsal's tiny models.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from deepprune_core.formats.trace_files import read_traces
+from deepprune_core.workflow.profile import ROOT
+from deepprune_core.workflow.rehearsal import prepare
+
+PAPER = ROOT / "deepprune_core" / "profiles" / "paper.yaml"
+JUDGE = "4-reasoning_words-both-train"
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def rehearsed():
+    folder = ROOT / "build" / "kills"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    path = prepare(PAPER, folder)
+    content = yaml.safe_load(path.read_text())
+    jobs = content["collect"]["jobs"]
+    jobs["train-v2"]["traces"] = 12
+    content["collect"]["jobs"] = {"train-v2": jobs["train-v2"]}
+    for key in ("redundancy", "unseen", "online"):
+        content["traces"][key] = [content["traces"]["train"]]
+    content["traces"]["leaky"] = content["traces"]["train"]
+    content["judge"] |= {"train_pairs": 200, "train_batch_tokens": 512, "micro_tokens": 512}
+    path.write_text(yaml.safe_dump(content))
+    yield path
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def module(name: str, profile: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", f"deepprune_core.{name}", "--profile", str(profile), *more]
+
+
+def environment(profile: Path) -> dict[str, str]:
+    return {**os.environ, "DEEPPRUNE_BENCHMARKS": str(profile.parent / "benchmarks"),
+            "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # fmt: skip
+
+
+def run(command: list[str], profile: Path) -> float:
+    """Run a command to its end; return its seconds."""
+    started = time.monotonic()
+    done = subprocess.run(command, env=environment(profile), cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return time.monotonic() - started
+
+
+def run_with_kills(command: list[str], profile: Path, seconds: float, kills: int) -> int:
+    """Start a command again and again, kill it at random moments; return how often it was hit."""
+    rng, hit = np.random.default_rng(7), 0
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command, env=environment(profile), cwd=ROOT, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(float(rng.uniform(0.5, 1.0)) * seconds)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            hit += 1
+        process.wait()
+    run(command, profile)
+    return hit
+
+
+def texts(path: Path) -> list[list[str]]:
+    return [[t.text for t in group] for group in read_traces(path).traces]
+
+
+def test_killed_sampling_gives_the_same_traces(rehearsed):
+    command = module("workflow.collect", rehearsed, "--engine", "transformers", "--limit", "12",
+                     "--parallel", "2")  # fmt: skip
+    seconds, target = run(command, rehearsed), rehearsed.parent / "traces" / "train-v2.parquet"
+    whole = texts(target)
+    assert [len(group) for group in whole] == [12] * 36
+    target.unlink()
+    assert run_with_kills(command, rehearsed, seconds, KILLS) >= 1
+    assert texts(target) == whole
+    assert [p.name for p in target.parent.iterdir()] == [target.name]
+
+
+def test_killed_training_and_scoring_give_the_same_judge(rehearsed):
+    if not (rehearsed.parent / "traces" / "train-v2.parquet").is_file():
+        run(module("workflow.collect", rehearsed, "--engine", "transformers", "--limit", "12"),
+            rehearsed)  # fmt: skip
+    command = module("experiments.make_judges", rehearsed, JUDGE)
+    seconds = run(command, rehearsed)
+    made = [rehearsed.parent / "judges" / JUDGE / "adapter_model.safetensors",
+            rehearsed.parent / "judges" / JUDGE / "pairs.parquet",
+            rehearsed.parent / "scores" / "online.parquet",
+            rehearsed.parent / "scores" / "zero-shot.parquet"]  # fmt: skip
+    whole = [path.read_bytes() for path in made]
+    shutil.rmtree(rehearsed.parent / "judges")
+    shutil.rmtree(rehearsed.parent / "scores")
+    assert run_with_kills(command, rehearsed, seconds, KILLS) >= 1
+    assert [path.read_bytes() for path in made] == whole
+    assert not list(rehearsed.parent.rglob("*.tmp"))
