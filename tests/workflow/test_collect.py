@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deepprune_core.engines.trace_log import TraceLog
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.workflow.collect import main
 from deepprune_core.workflow.plan import Rates, judge_table, num_questions, sampling_table
@@ -128,3 +130,41 @@ def test_the_plan_counts_questions_traces_and_pairs(capsys):
     assert table.rows[3][2] == f"{3 * 258 * 512 * 511 // 2:,}"
     assert plan_main(["--profile", str(PAPER), "--gpu-gib", "24"]) == 0
     assert "Weights to fetch" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 60 kB; its size can be changed."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    size = "size=60k"
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("no permission to mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_loses_no_finished_trace(profile, tmp_path, small_disk, capsys):
+    content = yaml.safe_load(profile.read_text())
+    content["collect"]["jobs"]["mixed"]["traces"] = 24
+    profile.write_text(yaml.safe_dump(content))
+    assert run(profile) == 0
+    whole = read_traces(tmp_path / "traces" / "mixed.parquet")
+    content["collect"]["folder"] = str(small_disk / "traces")
+    profile.write_text(yaml.safe_dump(content))
+    (small_disk / "ballast").write_bytes(b"x" * 20_000)
+    assert run(profile) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "No space left" in said
+    logs = list((small_disk / "traces").rglob("*.traces"))
+    kept = {log.name: TraceLog(log, "q").read() for log in logs}
+    assert sum(map(len, kept.values())) > 5
+    subprocess.run(["mount", "-o", "remount,size=20M", str(small_disk)], check=True)
+    assert run(profile) == 0
+    again = read_traces(small_disk / "traces" / "mixed.parquet")
+    assert [[t.text for t in g] for g in again.traces] == [
+        [t.text for t in g] for g in whole.traces
+    ]
