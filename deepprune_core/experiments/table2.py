@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepprune_core.experiments.methods import CONTROL, CONTROLS, Online, named
+from deepprune_core.experiments.methods import CONTROL, CONTROLS, FAST, Online, named
 from deepprune_core.experiments.online import Cell
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate, span
@@ -137,9 +137,12 @@ def control_table(run: Run, results: Sequence[Online]) -> Table:
 
 def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     """Return what agrees with the paper's Table 2 and what does not."""
-    saved, lost, beats = [], [], []
+    saved, lost, beats, quick = [], [], [], []
     for online in results:
         _, cells = online.on("all")
+        fast = named(cells, FAST)
+        quick.append((1 - fast.total_share(run, judge_cost).value,
+                      fast.right.mean() - cells[0].right.mean()))  # fmt: skip
         pruned = named(cells, "DeepPrune")
         saved.append(
             (1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value)
@@ -158,19 +161,24 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
          span([percent(s) for s, _ in saved])),
         ("Tokens saved, the judge's own counted (%)", NOTHING,
          span([percent(s) for _, s in saved])),
+        ("The same with one fixed representative a cluster (%)", NOTHING,
+         span([percent(s) for s, _ in quick])),
         ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}",
          span([f"{100 * x:+.1f}" for x in lost])),
         ("Accuracy against a vote of equal tokens (points)", NOTHING, gained),
     )  # fmt: skip
     return run.note(
         "05",
-        f"Traces are cut at {run.cuts.words} reasoning words (paper: 25).",
+        f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words).",
         f"DeepPrune saves {span([percent(s) for s, _ in saved])} % of the generated tokens here "
         f"(paper, v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
         f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
         f"is {span([percent(s) for _, s in saved])} %; the paper does not count them.",
         f"Accuracy changes by {span([f'{100 * x:+.1f}' for x in lost])} points against "
         f"cons@N (paper: within {v2.within_points}).",
+        "With one fixed representative a cluster (*fast*) and the judge counted it saves "
+        f"{span([percent(s) for s, _ in quick])} %, accuracy changes by "
+        f"{span([f'{100 * x:+.1f}' for _, x in quick])} points.",
         "Against a plain majority vote at the same number of generated tokens it is "
         + ", ".join(f"{v} on {m} ({rate(d)} points)" for v, m, d in zip(verdict, models, beats,
                                                                         strict=True))
