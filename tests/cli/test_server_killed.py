@@ -1,0 +1,58 @@
+"""vLLM's server is killed in the middle of a question with 64 traces open."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deepprune_core.engines.vllm_server import vllm_server
+from deepprune_core.miniature.benchmarks import questions_of
+from deepprune_core.miniature.tokenizer import prompt_text
+from deepprune_core.workflow.profile import ROOT
+
+MODEL = ROOT / "data" / "miniature" / "models" / "birch"
+pytestmark = pytest.mark.vllm
+
+
+def generated(url: str) -> float:
+    text = httpx.get(url.removesuffix("/v1") + "/metrics", timeout=30).text
+    found = re.findall(r"^vllm:generation_tokens_total\{[^}]*\} ([0-9.e+]+)$", text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def test_what_had_arrived_is_saved_and_the_exit_code_tells(tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    asked = prompt_text(questions_of(("mini-dev",))[0].text)
+    saved = tmp_path / "result.json"
+    with vllm_server(MODEL, "birch", tmp_path / "server.log") as url:
+        ask = subprocess.Popen(
+            [sys.executable, "-c", "from deepprune_core.cli.app import app; app()", "ask", asked,
+             "-u", url, "--completion", "-n", "64", "--judge", "same_text", "--cut", "12 words",
+             "--max-tokens", "1500", "--save", str(saved)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "OPENAI_API_KEY": "sk-very-secret"},
+        )  # fmt: skip
+        until = time.monotonic() + 120
+        while generated(url) < 3000 and ask.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        assert ask.poll() is None, "the question was answered before the server could be killed"
+        port = url.rsplit(":", 1)[1].removesuffix("/v1")
+        subprocess.run(["pkill", "-KILL", "-f", f"api_server.*--port {port}"], check=True)
+        printed, said = ask.communicate(timeout=120)
+    assert ask.returncode in (3, 4), said
+    assert "Traceback" not in printed + said
+    found = json.loads(saved.read_text())
+    states = Counter(trace["state"] for trace in found["traces"])
+    assert states["failed"] > 0
+    assert sum(states.values()) == 64
+    assert found["ledger"]["generated"] > 0
+    assert "sk-very-secret" not in printed + said + saved.read_text()
