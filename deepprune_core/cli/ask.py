@@ -32,7 +32,7 @@ def ask(
     tau: o.Tau = None,
     rule: o.Rule = "weighted",
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 10,
+    representatives: o.Representatives = 1,
     k: o.Finishers = 20,
     mode: Annotated[
         str, typer.Option(help="online: a trace goes on while it is judged; pause: it waits")

@@ -43,7 +43,10 @@ Rule = Annotated[
     ),
 ]
 Clusters = Annotated[int, typer.Option(min=1, help="K: clusters at most")]
-Representatives = Annotated[int, typer.Option(min=1, help="K1: members a trace is compared with")]
+Representatives = Annotated[
+    int,
+    typer.Option(min=1, help="K1: members of a cluster that a trace is compared with (paper: 10)"),
+]
 Finishers = Annotated[int, typer.Option(min=1, help="K2, K3: traces that finish under 'largest'")]
 Url = Annotated[
     list[str] | None,

@@ -26,7 +26,7 @@ def prune(
     cut: o.Cut = "25 words",
     tau: o.Tau = None,
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 10,
+    representatives: o.Representatives = 1,
     k: o.Finishers = 20,
     orders: Annotated[int, typer.Option(min=1, help="orders of arrival to average over")] = 5,
     tokenizer: o.TokenizerName = None,

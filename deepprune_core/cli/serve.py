@@ -24,7 +24,7 @@ def serve(
     tau: o.Tau = None,
     rule: o.Rule = "weighted",
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 10,
+    representatives: o.Representatives = 1,
     k: o.Finishers = 20,
     model: o.Model = None,
     tokenizer: o.TokenizerName = None,
