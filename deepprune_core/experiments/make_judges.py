@@ -25,6 +25,7 @@ from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer, zero_shot
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.training.compress import compress_adapter
 from deepprune_core.training.state import HISTORY, MANIFEST
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile
@@ -95,7 +96,7 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
         return
     made = run.work / "judges" / spec.name
     result = train(run, spec, out=made, compiled=run.profile.judge.compiled)
-    publish(made, target)
+    publish(made, target, run.profile.judge.publish_rank)
     score_tests(run, spec, target)
     print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
@@ -119,10 +120,11 @@ def score_other_lengths(run: Run, adapter: Path) -> None:
         _score(run, adapter, cut, files, run.unseen, path, compiled=False)
 
 
-def publish(made: Path, target: Path) -> None:
+def publish(made: Path, target: Path, rank: int | None = None) -> None:
     """Copy a trained adapter to where it ships, in bf16, whole or not at all, no tokenizer.
 
-    A judge whose weights were all trained is copied as it is.
+    ``rank``: at that rank, if it is lower than the trained one. A judge whose weights were all
+    trained is copied as it is.
     """
     fresh = target.with_name(target.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -134,10 +136,13 @@ def publish(made: Path, target: Path) -> None:
     for name in PARTS:
         shutil.copyfile(made / name, fresh / name)
     weights = fresh / WEIGHTS
+    kept = 1.0 if rank is None else compress_adapter(fresh, rank)
     save_file({k: v.bfloat16() for k, v in load_file(weights).items()}, weights)
     weights.chmod(0o644)  # safetensors writes 0600
     manifest = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))
     manifest["sha256"] = {WEIGHTS: file_digest(weights)}
+    if kept < 1:
+        manifest["published"] = {"lora_rank": rank, "kept_of_update": round(kept, 4)}
     write_atomically(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     fresh.rename(target)
 

@@ -107,7 +107,8 @@ class JudgeSection(Section):
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
-    are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights).
+    are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights;
+    ``publish_rank``: adapters ship at this rank, see :mod:`training.compress`).
     ``checkpoint_every``: steps that a kill can cost. ``micro_tokens`` bounds a training pass,
     ``batch_tokens`` a scoring pass; ``dtype`` is that of the base's weights.
     """
@@ -140,6 +141,7 @@ class JudgeSection(Section):
     epochs: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int | None = Field(16, ge=1)
+    publish_rank: int | None = Field(None, ge=1)
     micro_tokens: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
