@@ -179,7 +179,8 @@ def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
     )
 
 
-NO_MATTER = ("config.checkpoint_every",)  # changes what a kill costs, not what comes out
+# What a kill costs and what is logged, not what comes out.
+NO_MATTER = ("config.checkpoint_every", "config.evaluate_every")
 
 
 def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
