@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepprune_core.experiments.judges import adapter_folder, online_spec, sweep_specs
+from deepprune_core.experiments.readers import EMBEDDINGS, embedding_lengths
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult
 from deepprune_core.experiments.table1 import (
@@ -38,6 +39,7 @@ def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
     return [
         *assess_all(run, sweep_specs(run), tokenizer),
         *(assess_trained(run, spec, tokenizer, cut) for cut in there),
+        *embedding_lengths(run, tokenizer),
     ]
 
 
@@ -45,7 +47,7 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
     """Return Figure 4's lines: unseen reasoners, their average, the ceiling; per kind of cut."""
     panels = {}
     for kind, title in (("tokens", "tokens"), ("reasoning_words", "words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        mine = _of_kind(results, kind)
         if not mine:
             continue
         k = [r.cut.k for r in mine]
@@ -56,7 +58,16 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
         panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
         if top := [c.auroc for c in ceilings(run, mine)]:
             panels[title].append(Lengths("ceiling", k, top))
+    if plain := [r for r in results if r.name == EMBEDDINGS]:
+        cheap = Lengths(EMBEDDINGS, [r.cut.k for r in plain], [r.auroc for r in plain])
+        panels.setdefault("tokens", []).append(cheap)
     return panels
+
+
+def _of_kind(results: Sequence[JudgeResult], kind: str) -> list[JudgeResult]:
+    """Return the judges that were cut in one way, shortest first."""
+    judges = (r for r in results if r.cut.kind == kind and r.name != EMBEDDINGS)
+    return sorted(judges, key=lambda r: r.cut.k)
 
 
 def beside_paper(ours: Sequence[int], reported: Mapping[int, float]) -> list[tuple[str, str]]:
@@ -67,6 +78,14 @@ def beside_paper(ours: Sequence[int], reported: Mapping[int, float]) -> list[tup
     if len(ours) == len(reported):
         return [(str(k), f"{auroc:.3f}") for k, auroc in reported.items()]
     return [(str(k), f"{reported[k]:.3f}") if k in reported else (NOTHING, NOTHING) for k in ours]
+
+
+def _row(
+    label: str, result: JudgeResult, paper: tuple[str, str], bounds: tuple[str, str]
+) -> tuple[str, ...]:
+    showed = float(np.mean([p.data.showed_answer for p in result.parts]))
+    return (label, *paper, number(result.auroc), number(result.within), *bounds,
+            number(result.tnr), percent(showed))  # fmt: skip
 
 
 def _label(run: Run, result: JudgeResult) -> str:
@@ -80,17 +99,16 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
     reference = load_reference()
     rows = []
     for kind, key in (("tokens", "tokens"), ("reasoning_words", "words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        mine = _of_kind(results, kind)
         reported = reference.figure4[key]  # type: ignore[index]
         paper = beside_paper([r.cut.k for r in mine], reported)
         top = ceilings(run, mine)
         for i, result in enumerate(mine):
-            showed = float(np.mean([p.data.showed_answer for p in result.parts]))
-            rows.append(
-                (_label(run, result), *paper[i], number(result.auroc),
-                 number(result.within), number(top[i].auroc) if top else NOTHING,
-                 number(top[i].within) if top else NOTHING, number(result.tnr), percent(showed))
-            )  # fmt: skip
+            bounds = (number(top[i].auroc), number(top[i].within)) if top else (NOTHING, NOTHING)
+            rows.append(_row(_label(run, result), result, paper[i], bounds))
+    for result in (r for r in results if r.name == EMBEDDINGS):
+        label = f"{result.cut.label}, {EMBEDDINGS}"
+        rows.append(_row(label, result, (NOTHING, NOTHING), (NOTHING, NOTHING)))
     return Table(
         "truncation",
         f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
@@ -107,7 +125,7 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
     """Return what agrees with the paper's Figure 4 and what does not."""
     sentences = []
     for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
-        mine = sorted((r for r in results if r.cut.kind == kind), key=lambda r: r.cut.k)
+        mine = _of_kind(results, kind)
         if len(mine) < 2:
             continue
         best = max(mine, key=lambda r: r.auroc.value)
@@ -117,6 +135,13 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
             f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
             f"{least.cut.k} ({number(least.auroc)}); "
             + ("the difference is clear." if clear else "the intervals overlap.")
+        )
+    if plain := [r for r in results if r.name == EMBEDDINGS]:
+        first, last = plain[0], plain[-1]
+        sentences.append(
+            f"A {EMBEDDINGS}, trained at each length, goes from {number(first.auroc)} at "
+            f"{first.cut.k} tokens to {number(last.auroc)} at {last.cut.k}; within questions from "
+            f"{number(first.within)} to {number(last.within)}."
         )
     paper = load_reference().figure4
     top = {cut: max(values, key=lambda k, v=values: v[k]) for cut, values in paper.items()}  # type: ignore[misc]

@@ -67,6 +67,7 @@ class Cuts(Section):
     ``share``: cut Table 1's no later than at this share of the median trace, for files whose
     traces are much shorter than the paper's. ``pruning_by``: which of the two prunes.
     ``other_tokens``: lengths that the online judge reads in Figure 4 without being trained on them.
+    ``embedding_tokens``: lengths at which a logistic regression on embeddings stands beside it.
     """
 
     share: float | None = Field(None, gt=0, lt=1)
@@ -75,6 +76,7 @@ class Cuts(Section):
     sweep_tokens: tuple[int, ...] = (300, 500, 700)
     sweep_words: tuple[int, ...] = (15, 25, 35)
     other_tokens: tuple[int, ...] = ()
+    embedding_tokens: tuple[int, ...] = ()
     pruning_by: Literal["reasoning_words", "tokens"] = "reasoning_words"
 
     def table1(self) -> tuple[Truncation, Truncation]:

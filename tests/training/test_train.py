@@ -310,3 +310,11 @@ def test_shared_batches_hold_every_pair_once_and_keep_heads_together() -> None:
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(heads)))
     for head in range(50):
         assert sum(head in heads[batch] for batch in batches) == 1
+
+
+def test_how_often_a_run_is_saved_does_not_make_it_another(tmp_path):
+    done = train(QUICK, tmp_path / "judge")
+    again = train(replace(QUICK, checkpoint_every=50, evaluate_every=7), tmp_path / "judge")
+    assert again.validation_auroc == done.validation_auroc
+    with pytest.raises(ValueError, match="learning_rate"):
+        train(replace(QUICK, learning_rate=1e-3), tmp_path / "judge")

@@ -1,0 +1,106 @@
+"""All readers of prefixes in one table, from SentenceBERT to the best trained judge.
+
+Among them is one that trains in seconds: a logistic regression on SentenceBERT embeddings. Its
+penalty is chosen on the development questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepprune_core.baselines.embedding_judge import EmbeddingJudge
+from deepprune_core.baselines.sentence_bert import open_encoder
+from deepprune_core.experiments.judges import test_data
+from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.skill import JudgeResult, assess
+from deepprune_core.experiments.table1 import bound_rows
+from deepprune_core.experiments.text import NOTHING, number
+from deepprune_core.judging.pair_data import JudgeData, judge_data
+from deepprune_core.metrics import auroc
+from deepprune_core.reporting.reference import load_reference
+from deepprune_core.reporting.tables import Table
+from deepprune_core.truncation import Truncation
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+EMBEDDINGS = "logistic regression on embeddings"
+
+
+@cache
+def last_words_encoder(source: str | None) -> SentenceTransformer:
+    """Return SentenceBERT reading the last tokens that fit, where a prefix is longer."""
+    encoder = open_encoder(source)
+    encoder.tokenizer.truncation_side = "left"
+    return encoder
+
+
+def embedding_judge(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge:
+    """Return the judge trained on the training questions, its penalty chosen on others."""
+    encoder = last_words_encoder(run.profile.sentence_bert)
+
+    def pairs_of(source: str) -> JudgeData:
+        found = run.teaching(source)  # type: ignore[arg-type]
+        return judge_data(found.traces, found.pairs, cut, tokenizer)
+
+    train, held_out = pairs_of("train"), pairs_of("development")
+    judges = [EmbeddingJudge(encoder, penalty=p).fit(train.inputs, train.same) for p in PENALTIES]
+    return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
+
+
+def embedding_result(run: Run, cut: Truncation, tokenizer: Any) -> JudgeResult:
+    """Return the logistic regression's result on the unseen reasoners."""
+    judge, data = embedding_judge(run, cut, tokenizer), test_data(run, cut, tokenizer)
+    return assess(run, EMBEDDINGS, judge, data, cut, "embeddings")
+
+
+def embedding_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
+    """Return its results at the profile's lengths, each trained at its own."""
+    lengths = run.cuts.embedding_tokens
+    return [embedding_result(run, Truncation("tokens", k), tokenizer) for k in lengths]
+
+
+def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
+    """Return every reader with its AUROC, pooled and within questions, and the bounds."""
+    reference = load_reference()
+    paper = {
+        "SentenceBERT cosine": f"{reference.figure2bc['sentence_bert'].auroc:.2f}",
+        "Zero-shot judge": f"{reference.figure2bc['zero_shot'].auroc:.2f}",
+    }
+    rows = [
+        (r.cut.label, r.name, paper.get(r.name, NOTHING), number(r.auroc), number(r.within),
+         NOTHING, number(r.tnr), *(number(p.auroc) for p in r.parts))
+        for r in readers
+    ]  # fmt: skip
+    columns = (
+        "truncation", "reader", "AUROC paper", "AUROC ours", "within question", "TNR@0.2 paper",
+        "TNR@0.2 ours", *(f"AUROC {p.model}" for p in readers[0].parts),
+    )  # fmt: skip
+    return Table(
+        "readers",
+        f"Who can tell from the beginnings whether two traces will agree. {run.profile.caption}",
+        columns,
+        (*rows, *bound_rows(run, readers, len(columns))),
+        (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
+         "95 %, from resampling questions. The logistic regression was trained on all pairs of the "
+         "judges' training questions.",),
+    )  # fmt: skip
+
+
+def readers_words(readers: Sequence[JudgeResult]) -> str:
+    """Return who tells more than chance within questions, and who does not."""
+    above = [r.name for r in readers if r.within.low > 0.5]
+    known = [r for r in readers if not np.isnan(r.within.value)]
+    if not known:
+        return ""
+    best = max(known, key=lambda r: r.within.value)
+    return (
+        f"Within questions {', '.join(above) if above else 'nobody'} "
+        f"{'tells' if len(above) <= 1 else 'tell'} more than chance; the best is {best.name} with "
+        f"{number(best.within)}."
+    )
