@@ -17,6 +17,7 @@ from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.readers import EMBEDDINGS, embedding_judge
 from deepprune_core.experiments.representatives import Choice, play_choices
 from deepprune_core.experiments.run import GradedTraces, Run, part_of
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
@@ -61,6 +62,8 @@ def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
     if run.profile.judge.given:
         return open_given(run, run.profile.judge.given)
+    if run.profile.judge.prunes == "embeddings":
+        return open_embeddings(run)
     if run.profile.judge.base is None or not run.has_judges:
         return open_trained_here(run)
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
@@ -108,6 +111,17 @@ def open_given(run: Run, name: str) -> OnlineSetup:
     check = f"judge {name}" + (f"; {found.caveat}" if found.caveat else "")
     cost = run.profile.pruning.judge_cost
     return OnlineSetup(found.judge, tokenizer, run.online, questions, cost, check)
+
+
+def open_embeddings(run: Run) -> OnlineSetup:
+    """Return the logistic regression on embeddings that notebook 04 compares, with all scores."""
+    tokenizer, cut = judge_tokenizer(run), run.cuts.online()
+    judge = embedding_judge(run, cut, tokenizer)
+    questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
+    check = f"judge: {EMBEDDINGS}, trained on the judges' training questions"
+    return OnlineSetup(
+        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
+    )
 
 
 def open_trained_here(run: Run) -> OnlineSetup:
