@@ -24,14 +24,21 @@ class EmbeddingJudge:
     Args:
         encoder: a SentenceBERT model.
         penalty: strength of the L2 penalty (the inverse of scikit-learn's C).
+        vectors: embeddings by text, which several judges with one encoder can share.
     """
 
-    def __init__(self, encoder: SentenceTransformer, *, penalty: float = 1.0) -> None:
+    def __init__(
+        self,
+        encoder: SentenceTransformer,
+        *,
+        penalty: float = 1.0,
+        vectors: dict[str, np.ndarray] | None = None,
+    ) -> None:
         from sklearn.linear_model import LogisticRegression
 
         self.encoder = encoder
-        self._model = LogisticRegression(C=1 / penalty, max_iter=2000)
-        self._vectors: dict[str, np.ndarray] = {}
+        self._model = LogisticRegression(C=1 / penalty, max_iter=500)
+        self._vectors = {} if vectors is None else vectors
 
     def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> EmbeddingJudge:
         """Train on labelled pairs; ``same``: (n,) bool.

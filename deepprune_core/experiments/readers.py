@@ -28,7 +28,8 @@ from deepprune_core.truncation import Truncation
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+PENALTIES = (3.0, 30.0, 300.0)
+MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
 EMBEDDINGS = "logistic regression on embeddings"
 
 
@@ -46,10 +47,16 @@ def embedding_judge(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge
 
     def pairs_of(source: str) -> JudgeData:
         found = run.teaching(source)  # type: ignore[arg-type]
-        return judge_data(found.traces, found.pairs, cut, tokenizer)
+        drawn = run.rng("embeddings", source).permutation(len(found.graded))[:MOST_QUESTIONS]
+        rows = np.flatnonzero(np.isin(found.pairs.question, drawn))
+        return judge_data(found.traces, found.pairs.take(rows), cut, tokenizer)
 
     train, held_out = pairs_of("train"), pairs_of("development")
-    judges = [EmbeddingJudge(encoder, penalty=p).fit(train.inputs, train.same) for p in PENALTIES]
+    vectors: dict[str, np.ndarray] = {}
+    judges = [
+        EmbeddingJudge(encoder, penalty=p, vectors=vectors).fit(train.inputs, train.same)
+        for p in PENALTIES
+    ]
     return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
 
 
@@ -87,8 +94,8 @@ def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
         columns,
         (*rows, *bound_rows(run, readers, len(columns))),
         (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
-         "95 %, from resampling questions. The logistic regression was trained on all pairs of the "
-         "judges' training questions.",),
+         f"95 %, from resampling questions. The logistic regression was trained on all pairs of at "
+         f"most {MOST_QUESTIONS} of the judges' training questions.",),
     )  # fmt: skip
 
 
