@@ -19,10 +19,11 @@ from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.table1 import bound_rows
 from deepprune_core.experiments.text import NOTHING, number
+from deepprune_core.experiments.untrained import sentence_bert
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.metrics import auroc
 from deepprune_core.reporting.reference import load_reference
-from deepprune_core.reporting.tables import Table
+from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 
 if TYPE_CHECKING:
@@ -111,3 +112,15 @@ def readers_words(readers: Sequence[JudgeResult]) -> str:
         f"{'tells' if len(above) <= 1 else 'tell'} more than chance; the best is {best.name} with "
         f"{number(best.within)}."
     )
+
+
+def all_readers(
+    run: Run, tokenizer: Any, zero: JudgeResult, trained: Sequence[JudgeResult]
+) -> Table | str:
+    """Write and return the table of all readers, or say why there is none."""
+    if not run.cuts.embedding_tokens:
+        return "Left out: the profile names no lengths for the regression (embedding_tokens)."
+    cheap = (sentence_bert(run, tokenizer), embedding_result(run, run.cuts.online(), tokenizer))
+    readers = [*cheap, zero, *trained]
+    run.note("04-readers", readers_words(readers))
+    return write_table(readers_table(run, readers), run.out)

@@ -69,7 +69,7 @@ def cost_accuracy_grid(
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
     shown = {label: handle for panel in pairs for handle, label in panel}
     drawn.legend(
-        list(shown.values()), list(shown), loc="outside lower center", ncols=3 if alone else 5
+        list(shown.values()), list(shown), loc="outside lower center", ncols=2 if alone else 5
     )
     return drawn
 
@@ -148,7 +148,7 @@ def truncation_lines(
     As many lengths as the paper has stand by rank, the paper's below ours; others stand where
     they are, on a logarithmic axis.
     """
-    drawn = figure(len(panels), size=(5.4, 4.2))
+    drawn = figure(len(panels), size=(5.4, 4.2) if len(panels) > 1 else (8.0, 4.8))
     for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
         reported = paper[title]
         by_rank = all(len(line.k) == len(reported) for line in lines)
@@ -161,9 +161,13 @@ def truncation_lines(
             range(len(reported)) if by_rank else list(reported), list(reported.values()), "D--",
             mfc="white", color=GREY, label="paper, average",
         )  # fmt: skip
-        _name_lengths(axes, title, lines[0].k, list(reported), by_rank)
+        ours = lines[0].k if by_rank else sorted({k for line in lines for k in line.k})
+        _name_lengths(axes, title, ours, list(reported), by_rank)
     drawn.axes[0].set_ylabel("AUROC")
-    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    drawn.legend(
+        *drawn.axes[0].get_legend_handles_labels(), loc="outside lower center",
+        ncols=5 if len(panels) > 1 else 2,
+    )  # fmt: skip
     return drawn
 
 

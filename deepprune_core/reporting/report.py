@@ -40,13 +40,17 @@ SECTIONS = (
     Section("01", "Redundancy between traces", ("figure2a", "redundancy")),
     Section("02", "SentenceBERT and zero-shot judges", ("figure2bc", "similarity")),
     Section("03", "Training the judge", ("training",)),
-    Section("04", "Table 1: the judge on unseen reasoners", ("table1", "table1_figure", "leakage")),
+    Section(
+        "04",
+        "Table 1: the judge on unseen reasoners",
+        ("table1", "table1_figure", "readers", "leakage"),
+    ),
     Section(
         "05",
         "Table 2: accuracy and tokens",
         ("table2", "table2_figure", "table2_benchmarks", "control", "live", "hero"),
     ),
-    Section("06", "Table 3: the threshold", ("table3", "table3_figure")),
+    Section("06", "Table 3: the threshold", ("table3", "table3_figure", "representatives")),
     Section("07", "Figure 4: truncation", ("figure4", "truncation")),
 )
 # Files that no section claims are shown here, not dropped.
