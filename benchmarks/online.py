@@ -25,6 +25,7 @@ from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.discovery import open_tokenizer
 from deepprune_core.engines.openai import EndpointSettings, open_openai
 from deepprune_core.engines.replay import ReplayEngine
+from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.judging.inputs import Judge, JudgeInput
@@ -34,7 +35,6 @@ from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.contest import Contest, Method, share_finished
 from deepprune_core.online.result import PrunedAnswer
-from deepprune_core.online.sync import run_async
 from deepprune_core.reporting.tables import Table, write_atomically
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from deepprune_core.answers import extract_answer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
+from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.trace_log import TraceLog, sole_writer
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
@@ -69,24 +70,26 @@ def sample_shard(
         raise ValueError(f"expected a shard i/k with 0 <= i < k, got {place}/{count}")
     with sole_writer(work / f".lock-{place}-of-{count}"):
         _claim(work, job)
-        asyncio.run(_sample(engine, tokenizer, job, work, parallel, shard))
+        run_async(lambda: _sample(engine, tokenizer, job, work, parallel, shard))
 
 
-def missing_traces(job: SamplingJob, work: Path) -> int:
-    """Return how many traces of a job ``work`` still lacks."""
-    kept = sum(len(_kept(work, job, question)) for question in job.questions)
-    return len(job.questions) * job.num_traces - kept
+class MissingTraces(ValueError):  # noqa: N818 - no fault: other shards have them
+    """A job that is not finished: ``count`` of its traces are missing."""
+
+    def __init__(self, work: Path, count: int) -> None:
+        super().__init__(f"{work}: {count} traces are missing; run the other shards, or again")
+        self.count = count
 
 
 def gathered(job: SamplingJob, work: Path) -> TraceSet:
     """Return all traces of a finished job.
 
     Raises:
-        ValueError: some are missing; says how many.
+        MissingTraces: some are missing.
     """
-    if lacking := missing_traces(job, work):
-        raise ValueError(f"{work}: {lacking} traces are missing; run the other shards, or again")
-    groups = (_kept(work, job, question) for question in job.questions)
+    groups = [_kept(work, job, question) for question in job.questions]
+    if lacking := len(groups) * job.num_traces - sum(map(len, groups)):
+        raise MissingTraces(work, lacking)
     traces = tuple(tuple(group[i] for i in range(job.num_traces)) for group in groups)
     return TraceSet(job.model, job.questions, traces)
 

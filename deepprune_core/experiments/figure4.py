@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from deepprune_core.experiments.judges import adapter_folder, online_spec, sweep_specs
+from deepprune_core.experiments.judges import sweep_specs
 from deepprune_core.experiments.readers import EMBEDDINGS, embedding_lengths
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult
-from deepprune_core.experiments.table1 import (
-    assess_all,
-    assess_trained,
-    ceilings,
-    scores_file,
-    untrained_note,
-)
+from deepprune_core.experiments.table1 import assess_all, ceilings, untrained_note
 from deepprune_core.experiments.text import NOTHING, number, percent
 from deepprune_core.reporting.plots_online import Lengths
 from deepprune_core.reporting.reference import load_reference
@@ -25,22 +19,13 @@ from deepprune_core.reporting.tables import Table
 
 
 def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
-    """Return the judges of every length, and the online judge at the lengths it reads untrained.
+    """Return the judges of every length, and the regression on embeddings at its lengths.
 
     Raises:
         FileNotFoundError: no judge is trained.
     """
-    spec = online_spec(run)
-    there = [
-        cut
-        for cut in run.cuts.other_lengths()
-        if (adapter_folder(run, spec) / scores_file(spec, cut)).is_file()
-    ]
-    return [
-        *assess_all(run, sweep_specs(run), tokenizer),
-        *(assess_trained(run, spec, tokenizer, cut) for cut in there),
-        *embedding_lengths(run, tokenizer),
-    ]
+    judges = assess_all(run, sweep_specs(run), tokenizer)
+    return [*judges, *embedding_lengths(run, tokenizer)]
 
 
 def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
@@ -58,7 +43,7 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
         panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
         if top := [c.auroc for c in ceilings(run, mine)]:
             panels[title].append(Lengths("ceiling", k, top))
-    if plain := [r for r in results if r.name == EMBEDDINGS]:
+    if plain := _regressions(results):
         cheap = Lengths(EMBEDDINGS, [r.cut.k for r in plain], [r.auroc for r in plain])
         panels.setdefault("tokens", []).append(cheap)
     return panels
@@ -68,6 +53,10 @@ def _of_kind(results: Sequence[JudgeResult], kind: str) -> list[JudgeResult]:
     """Return the judges that were cut in one way, shortest first."""
     judges = (r for r in results if r.cut.kind == kind and r.name != EMBEDDINGS)
     return sorted(judges, key=lambda r: r.cut.k)
+
+
+def _regressions(results: Sequence[JudgeResult]) -> list[JudgeResult]:
+    return [r for r in results if r.name == EMBEDDINGS]
 
 
 def beside_paper(ours: Sequence[int], reported: Mapping[int, float]) -> list[tuple[str, str]]:
@@ -88,12 +77,6 @@ def _row(
             number(result.tnr), percent(showed))  # fmt: skip
 
 
-def _label(run: Run, result: JudgeResult) -> str:
-    if result.cut not in run.cuts.other_lengths():
-        return result.cut.label
-    return f"{result.cut.label} (judge trained on {online_spec(run).truncation.label})"
-
-
 def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
     """Return Figure 4 in numbers, with how much of a trace each prefix holds."""
     reference = load_reference()
@@ -105,8 +88,8 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
         top = ceilings(run, mine)
         for i, result in enumerate(mine):
             bounds = (number(top[i].auroc), number(top[i].within)) if top else (NOTHING, NOTHING)
-            rows.append(_row(_label(run, result), result, paper[i], bounds))
-    for result in (r for r in results if r.name == EMBEDDINGS):
+            rows.append(_row(result.cut.label, result, paper[i], bounds))
+    for result in _regressions(results):
         label = f"{result.cut.label}, {EMBEDDINGS}"
         rows.append(_row(label, result, (NOTHING, NOTHING), (NOTHING, NOTHING)))
     return Table(
@@ -136,7 +119,7 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
             f"{least.cut.k} ({number(least.auroc)}); "
             + ("the difference is clear." if clear else "the intervals overlap.")
         )
-    if plain := [r for r in results if r.name == EMBEDDINGS]:
+    if plain := _regressions(results):
         first, last = plain[0], plain[-1]
         sentences.append(
             f"A {EMBEDDINGS}, trained at each length, goes from {number(first.auroc)} at "

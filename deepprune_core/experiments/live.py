@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepprune_core.engines.base import SamplingConfig
+from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm import VllmSettings, open_vllm
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
@@ -20,7 +21,6 @@ from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.contest import Contest, Method
 from deepprune_core.online.result import PrunedAnswer
-from deepprune_core.online.sync import run_async
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
 from deepprune_core.workflow.profile import ROOT

@@ -20,7 +20,7 @@ from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
-from deepprune_core.experiments.table1 import scores_file
+from deepprune_core.experiments.table1 import SCORES
 from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer, zero_shot
 from deepprune_core.judging.pair_scores import file_digest
@@ -74,9 +74,7 @@ def make_and_score(run: Run, specs: Sequence[JudgeSpec], *, with_scores: bool) -
         return
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
-    adapter = ROOT / adapters / online_spec(run).name
-    score(run, adapter, ROOT / scores)
-    score_other_lengths(run, adapter)
+    score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:
@@ -103,21 +101,9 @@ def make(run: Run, spec: JudgeSpec, target: Path) -> None:
 
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
-    path, online = adapter / scores_file(spec, spec.truncation), run.profile.judge.scores
-    if online is not None and path == ROOT / online:  # more traces of the same questions
-        score(run, adapter, path)
-        return
     files = run.profile.traces.unseen
     # A few thousand pairs do not pay for compiling.
-    _score(run, adapter, spec.truncation, files, run.unseen, path, compiled=False)
-
-
-def score_other_lengths(run: Run, adapter: Path) -> None:
-    """Score the test pairs with the online judge at the lengths that it was not trained on."""
-    files, spec = run.profile.traces.unseen, online_spec(run)
-    for cut in run.cuts.other_lengths():
-        path = adapter / scores_file(spec, cut)
-        _score(run, adapter, cut, files, run.unseen, path, compiled=False)
+    _score(run, adapter, spec.truncation, files, run.unseen, adapter / SCORES, compiled=False)
 
 
 def publish(made: Path, target: Path, rank: int | None = None) -> None:

@@ -29,10 +29,15 @@ def open_scores(
     Raises:
         ValueError: they are another judge's, or of other traces.
     """
-    sources = {t.model: file_digest(ROOT / f) for f, t in zip(files, traces, strict=True)}
+    sources = sources_of(files, traces)
     if path is None:
         return PairScores(judge.cache.fingerprint, sources)
     return read_pair_scores(path, judge.cache.fingerprint, sources)
+
+
+def sources_of(files: Sequence[Path], traces: Sequence[GradedTraces]) -> dict[str, str]:
+    """Return the digest of each reasoner's trace file, which its scores belong to."""
+    return {t.model: file_digest(ROOT / f) for f, t in zip(files, traces, strict=True)}
 
 
 def score_everything(

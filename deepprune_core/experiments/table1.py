@@ -36,17 +36,8 @@ ROW_NAMES = {
 }  # fmt: skip
 
 
-def scores_file(spec: JudgeSpec, read: Truncation) -> str:
-    """Return the name of a shipped judge's scores of the test pairs, cut as ``read`` says."""
-    return SCORES if read == spec.truncation else f"pairs-{read.k}-{read.kind}.parquet"
-
-
-def assess_trained(
-    run: Run, spec: JudgeSpec, tokenizer: Any, read: Truncation | None = None
-) -> JudgeResult:
+def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     """Return the result of a trained judge; shipped scores are used, and a sample computed afresh.
-
-    ``read``: prefixes of another length than those that it was trained on.
 
     Raises:
         FileNotFoundError: it has not been trained yet.
@@ -55,11 +46,10 @@ def assess_trained(
     adapter = adapter_folder(run, spec)
     if not is_trained(run, spec):
         raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
-    cut = read or spec.truncation
+    cut, shipped = spec.truncation, adapter / SCORES
     own = run.work / "scores" / f"{spec.name}.parquet"
     judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
     data = test_data(run, cut, tokenizer)
-    shipped = adapter / scores_file(spec, cut)
     stored = open_scores(shipped, judge, run.profile.traces.unseen, run.unseen)
     for part, traces in zip(data, run.unseen, strict=True):
         preload(judge, stored, traces, traces.pairs, part.inputs)

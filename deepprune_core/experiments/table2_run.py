@@ -20,13 +20,13 @@ from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.readers import EMBEDDINGS, embedding_judge
 from deepprune_core.experiments.representatives import Choice, play_choices
 from deepprune_core.experiments.run import GradedTraces, Run, part_of
-from deepprune_core.experiments.stored_scores import open_scores, score_everything
+from deepprune_core.experiments.stored_scores import open_scores, score_everything, sources_of
 from deepprune_core.experiments.table2 import hero_traces
 from deepprune_core.experiments.table3 import ThresholdRow, threshold_rows
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.judging.pair_data import cut_prefixes, judge_data, merge
-from deepprune_core.judging.pair_scores import file_digest, read_pair_scores
+from deepprune_core.judging.pair_scores import read_pair_scores
 from deepprune_core.judging.score_cache import CachedJudge, folder_fingerprint
 from deepprune_core.pairs import split_by_question
 from deepprune_core.pruner import StoredQuestion
@@ -96,8 +96,7 @@ def open_given(run: Run, name: str) -> OnlineSetup:
     folder = Path(name)
     digest = folder_fingerprint([folder], cut) if folder.is_dir() else repr((name, cut))
     found = open_named_judge(name)
-    sources = {t.model: file_digest(ROOT / f)
-               for f, t in zip(run.profile.traces.online, run.online, strict=True)}  # fmt: skip
+    sources = sources_of(run.profile.traces.online, run.online)
     try:
         stored = read_pair_scores(path, digest, sources)
     except ValueError:  # of another judge, or of other traces

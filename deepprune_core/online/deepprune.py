@@ -9,11 +9,11 @@ from hashlib import sha256
 from deepprune_core.answers import partition
 from deepprune_core.clustering import Clustering
 from deepprune_core.engines.base import Engine, Messages
+from deepprune_core.engines.sync import run_async
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.result import Event, PrunedAnswer, TraceOutcome, count_votes, ledger_of
 from deepprune_core.online.session import Running, Session
-from deepprune_core.online.sync import run_async
 from deepprune_core.pruner import cast_vote
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer

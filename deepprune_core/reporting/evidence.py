@@ -79,9 +79,9 @@ def above(found: Interval, bound: float) -> str:
 
 def beats(first: Interval, second: Interval) -> str:
     """Return the verdict on "the first is higher", from intervals that must not overlap."""
-    return above(first, second.high) if first.low > second.high else (
-        REFUTED if first.high < second.low else OPEN
-    )  # fmt: skip
+    if first.low > second.high:
+        return CONFIRMED
+    return REFUTED if first.high < second.low else OPEN
 
 
 def redundant(run: RunTables) -> list[Evidence]:

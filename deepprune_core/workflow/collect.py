@@ -13,18 +13,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.openai import EndpointError
 from deepprune_core.engines.sampler import (
+    MissingTraces,
     SamplingJob,
     gathered,
-    missing_traces,
     remove_work,
     sample_shard,
 )
+from deepprune_core.engines.sync import run_async
 from deepprune_core.formats.benchmarks import BenchmarkError, load_benchmark
 from deepprune_core.formats.released import ReleasedError, read_released
 from deepprune_core.formats.trace_files import write_parquet
@@ -80,8 +82,8 @@ def sampling_job(
 
 def collect(
     profile: Profile, names: Sequence[str], options: argparse.Namespace, open_engine: OpenEngine
-) -> list[Path]:
-    """Write the files of the named jobs that are not there; return those that are now complete.
+) -> None:
+    """Write the files of the named jobs that are not there.
 
     One engine serves all jobs of one reasoner.
 
@@ -98,10 +100,10 @@ def collect(
         for name in (name for name in todo if plan.jobs[name].reasoner == reasoner):
             job = sampling_job(profile, plan, plan.jobs[name], asked[name], engine.tokenizer)
             sample(job, ROOT / plan.file(name), engine, options)
-        if hasattr(engine, "close"):
+        if iscoroutinefunction(engine.close):  # an endpoint's connections close on their own loop
+            run_async(engine.close)
+        else:
             engine.close()
-    files = (ROOT / plan.file(name) for name in names)
-    return [path for path in files if path.is_file()]
 
 
 def sample(job: SamplingJob, target: Path, engine: Any, options: argparse.Namespace) -> None:
@@ -110,15 +112,17 @@ def sample(job: SamplingJob, target: Path, engine: Any, options: argparse.Namesp
     sample_shard(
         engine, engine.tokenizer, job, work, parallel=options.parallel, shard=options.shard
     )  # fmt: skip
-    if lacking := missing_traces(job, work):
-        print(f"{target.name}: {lacking} traces are left to other shards", flush=True)
+    try:
+        traces = gathered(job, work)
+    except MissingTraces as error:
+        print(f"{target.name}: {error.count} traces are left to other shards", flush=True)
         return
-    write_parquet(gathered(job, work), target)
+    write_parquet(traces, target)
     remove_work(work)
     print(f"{target}: {len(job.questions)} questions x {job.num_traces} traces", flush=True)
 
 
-def take_released(plan: Collection, names: Sequence[str]) -> list[Path]:
+def take_released(plan: Collection, names: Sequence[str]) -> None:
     """Write the named jobs' files from the authors' data set.
 
     Raises:
@@ -126,7 +130,6 @@ def take_released(plan: Collection, names: Sequence[str]) -> list[Path]:
         ReleasedError: it cannot be read.
     """
     sets = {found.model: found for found in read_released(released_folder(plan)).traces}
-    written = []
     for name in names:
         job, target = plan.jobs[name], ROOT / plan.file(name)
         wanted = plan.reasoners[job.reasoner].released_as or job.reasoner
@@ -136,8 +139,6 @@ def take_released(plan: Collection, names: Sequence[str]) -> list[Path]:
                 f"Set collect.reasoners.{job.reasoner}.released_as"
             )
         write_parquet(replace(sets[wanted].first(job.traces), model=job.reasoner), target)
-        written.append(target)
-    return written
 
 
 def released_folder(plan: Collection) -> Path:

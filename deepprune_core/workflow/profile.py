@@ -66,8 +66,8 @@ class Cuts(Section):
 
     ``share``: cut Table 1's no later than at this share of the median trace, for files whose
     traces are much shorter than the paper's. ``pruning_by``: which of the two prunes.
-    ``other_tokens``: lengths that the online judge reads in Figure 4 without being trained on them.
-    ``embedding_tokens``: lengths at which a logistic regression on embeddings stands beside it.
+    ``embedding_tokens``: lengths at which a logistic regression on embeddings stands beside
+    Figure 4's judges.
     """
 
     share: float | None = Field(None, gt=0, lt=1)
@@ -75,7 +75,6 @@ class Cuts(Section):
     words: int = Field(25, ge=1)
     sweep_tokens: tuple[int, ...] = (300, 500, 700)
     sweep_words: tuple[int, ...] = (15, 25, 35)
-    other_tokens: tuple[int, ...] = ()
     embedding_tokens: tuple[int, ...] = ()
     pruning_by: Literal["reasoning_words", "tokens"] = "reasoning_words"
 
@@ -87,10 +86,6 @@ class Cuts(Section):
         """Return the truncation of the online judge; reasoning words are the paper's best row."""
         by_tokens, by_words = self.table1()
         return by_tokens if self.pruning_by == "tokens" else by_words
-
-    def other_lengths(self) -> tuple[Truncation, ...]:
-        """Return the lengths that the online judge reads without being trained on them."""
-        return tuple(Truncation("tokens", k) for k in self.other_tokens)
 
 
 class JudgeSection(Section):

@@ -16,6 +16,7 @@ from deepprune_core.cli.app import app
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.endpoint_judge import EndpointJudge, open_endpoint_judge
 from deepprune_core.engines.openai import EndpointError, EndpointSettings, open_openai
+from deepprune_core.engines.sync import run_async
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.judge import CausalLMJudge
 from deepprune_core.judging.inputs import JudgeInput
@@ -27,7 +28,6 @@ from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.contest import Contest
 from deepprune_core.online.result import PrunedAnswer
-from deepprune_core.online.sync import run_async
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT

@@ -18,6 +18,7 @@ from deepprune_core.engines.sampler import (
     sample_shard,
     sample_traces,
 )
+from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.engines.transformers import open_transformers
 from deepprune_core.judging.inputs import JudgeInput
@@ -26,7 +27,6 @@ from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.contest import Contest
-from deepprune_core.online.sync import run_async
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
