@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     adapters, scores = profile.judge.adapters, profile.judge.scores
     if adapters is None or scores is None:
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
-    work = ROOT / "build" / "judges" / str(adapters).replace("/", "-")  # each profile its own
+    work = profile.judge.work
     run = Run(profile, work, work)
     specs = chosen(parser, run, options.names)
     if options.list:

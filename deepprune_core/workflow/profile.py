@@ -152,6 +152,11 @@ class JudgeSection(Section):
     alpha: float = Field(0.5, ge=0, le=1)
     oversampling: int = Field(2, ge=1)
 
+    @property
+    def work(self) -> Path:
+        """Where `make judges` keeps trainings in progress: a folder for each folder of adapters."""
+        return ROOT / "build" / "judges" / str(self.adapters).replace("/", "-")
+
 
 class Pruning(Section):
     """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.

@@ -166,7 +166,8 @@ def prepare(path: Path, folder: Path) -> Path:
     write_benchmarks(folder / "benchmarks")
     target = folder / path.name
     target.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    load_profile(target)
+    # What an earlier rehearsal trained has other models.
+    shutil.rmtree(load_profile(target).judge.work, ignore_errors=True)
     return target
 
 
@@ -189,7 +190,7 @@ def rehearse(profile: Path, folder: Path, engine: str) -> None:
                                    str(profile)],
         "run notebooks": ["make", "--no-print-directory", "reproduce", "PROFILE=check",
                           f"PROFILE_FILE={profile.relative_to(ROOT)}", f"BUILD={place}/run",
-                          f"FIGURES={place}/run/figures"],
+                          f"FIGURES={place}/run/{folder.name}"],
     }  # fmt: skip
     for name, command in steps.items():
         print(f"check: {name}", flush=True)
@@ -213,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (subprocess.CalledProcessError, ValueError) as error:
         print(f"check: failed: {str(error)[:300]}", file=sys.stderr)
         return 1
-    print(f"check: all steps ran; look at {folder / 'run' / 'figures' / 'report.html'}")
+    print(f"check: all steps ran; look at {folder / 'run' / folder.name / 'report.html'}")
     return 0
 
 
