@@ -15,6 +15,7 @@ from deepprune_core.judging.pair_scores import PairScores, file_digest, read_pai
 from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.pairs import PairSet
 from deepprune_core.pruner import pair_inputs
+from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer, Truncation
 from deepprune_core.workflow.profile import ROOT
 
@@ -50,6 +51,7 @@ def score_everything(
 ) -> int:
     """Score all pairs of every question that ``stored`` lacks; return how many were scored.
 
+    Where it holds the pairs among the first traces of a question, only the others are asked.
     The file at ``path`` is written every ten questions, so a killed run goes on.
     """
     asked, prefixes = 0, cut_prefixes(traces.traces, truncation, tokenizer)
@@ -57,16 +59,30 @@ def score_everything(
     todo = [
         (q, [p.text for p in group])
         for q, group in zip(questions, prefixes, strict=True)
-        if stored.get(traces.model, q.question_id, len(group)) is None
+        if stored.size(traces.model, q.question_id) < len(group)
     ]
     for i, (question, texts) in enumerate(tqdm(todo, desc=traces.model, unit="question", delay=5)):
-        _, inputs = pair_inputs(question.text, texts)
-        scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
-        stored.put(traces.model, question.question_id, scores, tokens)
-        asked += len(inputs)
+        asked += score_question(judge, stored, traces.model, question, texts)
         if (i + 1) % SAVE_EVERY == 0 or i + 1 == len(todo):
             stored.write(path)
     return asked
+
+
+def score_question(
+    judge: Judge, stored: PairScores, model: str, question: Question, texts: Sequence[str]
+) -> int:
+    """Score the pairs of one question's prefixes that ``stored`` lacks; return how many."""
+    (first, second), inputs = pair_inputs(question.text, texts)
+    scores, tokens = np.zeros(len(inputs)), np.zeros(len(inputs), np.int64)
+    size = stored.size(model, question.question_id)
+    if known := stored.get(model, question.question_id, size):
+        old = second < size
+        scores[old], tokens[old] = (matrix[first[old], second[old]] for matrix in known)
+    new = np.flatnonzero(second >= size)
+    asked = [inputs[i] for i in new.tolist()]
+    scores[new], tokens[new] = judge.score(asked), judge.num_tokens(asked)
+    stored.put(model, question.question_id, scores, tokens)
+    return len(asked)
 
 
 def preload(

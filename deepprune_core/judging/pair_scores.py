@@ -47,15 +47,20 @@ class PairScores:
 
     def get(self, model: str, question_id: str, n: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the (n, n) scores and prompt tokens among the first n traces, or None."""
-        found = self.rows.get((model, question_id))
-        size = _size(len(found[0])) if found else None
-        if found is None or size is None or size < n:
+        size = self.size(model, question_id)
+        if not size or size < n:
             return None
+        found = self.rows[(model, question_id)]
         upper = np.triu_indices(size, k=1)
         scores, tokens = np.zeros((size, size)), np.zeros((size, size), np.int64)
         scores[upper] = 1 / (1 + np.exp(-found[0] * MARGIN_STEP))
         tokens[upper] = found[1]
         return (scores + scores.T)[:n, :n], (tokens + tokens.T)[:n, :n]
+
+    def size(self, model: str, question_id: str) -> int:
+        """Return among how many traces of a question all pairs are scored; 0 if none."""
+        found = self.rows.get((model, question_id))
+        return (_size(len(found[0])) or 0) if found else 0
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
