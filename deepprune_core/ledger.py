@@ -42,8 +42,8 @@ class Ledger:
     def __post_init__(self) -> None:
         if min(self.kept, self.pruned, self.after_abort, self.baseline, self.judge) < 0:
             raise ValueError(f"expected token counts >= 0, got {self}")
-        if (self.judge_calls > 0) != (self.judge > 0):
-            raise ValueError(f"expected judge tokens exactly where the judge was asked, got {self}")
+        if self.judge > 0 and not self.judge_calls:
+            raise ValueError(f"expected judge tokens only where a judge was asked, got {self}")
 
     def __add__(self, other: Ledger) -> Ledger:
         return Ledger(

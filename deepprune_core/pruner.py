@@ -49,6 +49,8 @@ class StoredQuestion:
     """One question's n stored traces, as the replay needs them.
 
     ``scores``: (n, n) symmetric P(same); ``judge_tokens``: (n, n) prompt tokens a pair costs;
+    ``encode_tokens``: (n,) prompt tokens that the judge reads once for a trace it is asked about
+    (None: it reads pairs only);
     ``prefix_tokens`` and ``num_tokens``: (n,) tokens at the truncation point and in full;
     ``classes``: (n,) answer classes; ``confidence``: (n,) a weight per trace, or None.
     """
@@ -61,6 +63,7 @@ class StoredQuestion:
     scores: np.ndarray
     judge_tokens: np.ndarray
     confidence: np.ndarray | None = None
+    encode_tokens: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,18 @@ def replay(
 
     A trace that finishes is charged in full, every other one up to its truncation point.
     """
-    spent = 0
+    spent, met = 0, np.zeros(len(question.num_tokens), dtype=bool)
 
     def score(pairs: Sequence[tuple[int, int]]) -> np.ndarray:
         nonlocal spent
         i, j = np.array(pairs).T
         spent += int(question.judge_tokens[i, j].sum())
+        met[i] = met[j] = True
         return question.scores[i, j]
 
     clustering = greedy_cluster(order, score, config.clustering, rng)
+    if question.encode_tokens is not None:
+        spent += int(question.encode_tokens[met].sum())
     finished = finishing(clustering, config, rng)
     ended = np.zeros(len(question.num_tokens), dtype=bool)
     ended[list(finished)] = True

@@ -27,12 +27,7 @@ def test_ledgers_add_up():
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"kept": -1}, ">= 0"),
-        ({"judge_calls": 2}, "exactly where"),
-        ({"judge": 2}, "exactly where"),
-    ],
+    ("fields", "words"), [({"kept": -1}, ">= 0"), ({"judge": 2}, "only where")]
 )
 def test_impossible_ledgers_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):

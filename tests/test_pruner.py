@@ -1,5 +1,7 @@
 """The replay: cost identities, limits, and a question worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,20 @@ def test_every_token_has_one_account_and_every_trace_one_state(seed, finish, vot
     assert found.ledger.pruned == stored.prefix_tokens[~done].sum()
     assert found.ledger.baseline == stored.num_tokens.sum()
     assert found.ledger.judge == 7 * found.ledger.judge_calls > 0
+
+
+def test_a_judge_that_encodes_once_is_paid_once_for_every_trace_it_meets():
+    stored = question(3)
+    once = dataclasses.replace(
+        stored, judge_tokens=np.zeros((12, 12), int), encode_tokens=np.arange(12) + 100
+    )
+    few = [4, 9, 2, 7]
+    paired, paid = (
+        replay(q, few, PruningConfig(), np.random.default_rng(0)) for q in (stored, once)
+    )
+    assert paid.clustering.asked == paired.clustering.asked
+    assert paid.ledger.judge == sum(100 + t for t in few)
+    assert replay(once, [4], PruningConfig(), np.random.default_rng(0)).ledger.judge == 0
 
 
 def test_nothing_pruned_saves_exactly_nothing_gross_and_less_than_nothing_net():

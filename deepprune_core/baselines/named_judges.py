@@ -59,7 +59,8 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
 
 
 def _trained(folder: Path, base: str | None) -> Judge:
-    from deepprune_core.judging.loading import base_of_adapter, load_judge
+    from deepprune_core.judging.encode_once import HEAD
+    from deepprune_core.judging.loading import base_of_adapter, load_encode_once, load_judge
 
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; a judge is {NAMES}")
@@ -70,4 +71,6 @@ def _trained(folder: Path, base: str | None) -> Judge:
         raise FileNotFoundError(
             f"{folder}: its base model {found!r} is not at hand; name its folder with --judge-base"
         )
+    if (folder / HEAD).is_file():
+        return load_encode_once(found, folder)
     return load_judge(found, folder, packed=True)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from deepprune_core.judge import CausalLMJudge, weights_digest
+from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, load_head
 from deepprune_core.judging.prompts import JudgePrompt
 
 MANIFEST = "manifest.json"
@@ -78,6 +79,23 @@ def load_judge(
         prompt, max_tokens = prompt or trained[0], max_tokens or trained[1]
     assert prompt is not None
     return CausalLMJudge(model, tokenizer, prompt, max_tokens, **settings)
+
+
+def load_encode_once(source: str | Path, adapter: Path, **settings: Any) -> EncodeOnceJudge:
+    """Return the judge that reads each prefix once, saved in the folder ``adapter``.
+
+    ``settings`` go to :class:`EncodeOnceJudge`.
+
+    Raises:
+        FileNotFoundError: the folder lacks adapter or head.
+        ValueError: no prompt in its manifest, or the adapter was trained on another base.
+    """
+    _require(adapter, HEAD)
+    trained = saved_prompt(adapter)
+    if trained is None:
+        raise ValueError(f"{adapter / MANIFEST}: expected a prompt, got none; train the judge anew")
+    model, tokenizer = load_causal_lm(source, adapter=adapter)
+    return EncodeOnceJudge(model, load_head(adapter / HEAD), tokenizer, *trained, **settings)
 
 
 def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:

@@ -169,8 +169,8 @@ def attention_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, low)[:, None]
 
 
-def packed_hidden(decoder: Any, batch: PackedBatch) -> Tensor:
-    """Return the last hidden state at the end of every text: (texts, hidden).
+def packed_states(decoder: Any, batch: PackedBatch) -> Tensor:
+    """Return the last hidden states: (rows, length, hidden).
 
     ``decoder``: a transformers model without its head, compiled or not.
     """
@@ -184,4 +184,9 @@ def packed_hidden(decoder: Any, batch: PackedBatch) -> Tensor:
         use_cache=False,
     )
     hidden: Tensor = output.last_hidden_state
-    return hidden[batch.row, batch.end]
+    return hidden
+
+
+def packed_hidden(decoder: Any, batch: PackedBatch) -> Tensor:
+    """Return the last hidden state at the end of every text: (texts, hidden)."""
+    return packed_states(decoder, batch)[batch.row, batch.end]

@@ -167,6 +167,25 @@ class PairEncoder:
         tail = self._tail(second, min(keep, lengths[1]))
         return EncodedPair(head, tail, keep < max(lengths))
 
+    def encode_one(self, question: str, text: str) -> EncodedPair:
+        """Return the prompt up to its first prefix: the question's part, and the prefix's.
+
+        Raises:
+            ValueError: not even one token of the prefix fits beside the question.
+        """
+        head = np.empty(0, dtype=np.int32)
+        if self.prompt.reads_question:
+            head = np.concatenate([self._literals["question"], self._content(question, "question")])
+        content = self._content(text, "first")
+        room = self.max_tokens - len(head) - len(self._literals["first"])
+        if room < 1:
+            raise ValueError(
+                f"expected room for a prefix within max_tokens={self.max_tokens}, got none beside "
+                "the question; raise max_tokens"
+            )
+        tail = np.concatenate([self._literals["first"], content[:room]])
+        return EncodedPair(head, tail, len(content) > room)
+
     def _tokens_to_keep(self, room: int, first: int, second: int) -> int:
         """Return the largest k with min(first, k) + min(second, k) <= room."""
         short, long = sorted((first, second))

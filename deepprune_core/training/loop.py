@@ -9,14 +9,11 @@ epochs nor the focal settings: all are fields of :class:`TrainConfig`.
 from __future__ import annotations
 
 import math
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.passes import Pass, PassPlanner
 from deepprune_core.training.plan import TrainConfig, rate_scale
+from deepprune_core.training.report import machine, outcome, validated
 from deepprune_core.training.state import (
     MANIFEST,
     CheckpointFolder,
@@ -43,7 +41,6 @@ from deepprune_core.training.state import (
 
 __all__ = ["HistoryRow", "LabelledPairs", "TrainConfig", "TrainResult", "train_judge"]
 
-_LOSS_WINDOW = 50
 _PROGRESS_AFTER_S = 5.0
 
 
@@ -150,7 +147,7 @@ class _Training:
             started = time.monotonic()
             row = self._step(step)
             if main and ((step + 1) % self.config.evaluate_every == 0 or self._is_last(step)):
-                row = self._validated(row)
+                row = validated(row, self.validation, self.judge)
             self.history.append(row)
             self.seconds += time.monotonic() - started
             if main and (step + 1) % self.config.checkpoint_every == 0:
@@ -171,7 +168,7 @@ class _Training:
         write_result(
             self.out, self.model, self.tokenizer, history=self.history, manifest=_manifest(self)
         )
-        shutil.rmtree(self.checkpoints.work, ignore_errors=True)
+        self.checkpoints.remove()
 
     def _is_last(self, step: int) -> bool:
         return step + 1 == len(self.plan)
@@ -236,50 +233,21 @@ class _Training:
             chosen, labels, gamma=self.config.gamma, alpha=self.config.alpha, reduction="sum"
         )
 
-    def _validated(self, row: HistoryRow) -> HistoryRow:
-        from deepprune_core.metrics import auroc
-
-        labels, groups = self.validation.labels, self.validation.groups
-        if len(np.unique(labels)) < 2:
-            return row
-        scores = self.judge.score(self.validation.inputs)
-        within = [
-            auroc(labels[groups == g], scores[groups == g])
-            for g in (np.unique(groups) if groups is not None else ())
-            if len(np.unique(labels[groups == g])) == 2
-        ]
-        return replace(
-            row,
-            validation_auroc=float(auroc(labels, scores)),
-            validation_auroc_within=float(np.mean(within)) if within else float("nan"),
-        )
-
 
 def _work_folder(out: Path) -> Path:
     return out.with_name(out.name + ".work")
 
 
 def _manifest(run: _Training) -> dict[str, Any]:
-    last, cuda = run.history[-1], run.accelerator.device.type == "cuda"
-    packages = ("torch", "transformers", "peft", "accelerate", "safetensors")
-    auroc = last.validation_auroc
     return {
         "kind": "full" if run.config.lora_rank is None else "lora",
         **run.identity,
         "seed": run.config.seed,
-        "steps": last.step,
-        "pairs": last.pairs,
-        "tokens": last.tokens,
+        **outcome(run.history, run.seconds),
         "train_pairs": len(run.train),
         "validation_pairs": len(run.validation),
         "shortened_pairs": sum(pair.shortened for pair in run.pairs),
         "trained_parameters": sum(p.numel() for p in run.parameters),
-        "loss": float(np.mean([row.loss for row in run.history[-_LOSS_WINDOW:]])),
-        "validation_auroc": None if math.isnan(auroc) else auroc,
-        "hours": round(run.seconds / 3600, 4),
-        "hardware": torch.cuda.get_device_name()
-        if cuda
-        else f"{os.cpu_count()}-core {platform.machine()} CPU",
         "processes": run.accelerator.num_processes,
-        "versions": {package: version(package) for package in packages},
+        **machine(run.accelerator.device),
     }

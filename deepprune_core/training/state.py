@@ -129,11 +129,12 @@ def write_result(
     *,
     history: Sequence[HistoryRow],
     manifest: dict[str, Any],
+    extra: dict[str, dict[str, Tensor]] | None = None,
 ) -> None:
     """Write weights, tokenizer, history and, last, the manifest; then name the folder.
 
-    ``model`` is a LoRA model (its adapter is written) or a causal language model. The
-    manifest gets the sha256 of every weights file.
+    ``model`` is a LoRA model (its adapter is written) or a causal language model; ``extra``:
+    more weights by file name. The manifest gets the sha256 of every weights file.
     """
     fresh = out.with_name(out.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -142,6 +143,8 @@ def write_result(
     _shorten_base_names(model)
     model.save_pretrained(fresh, **options)
     tokenizer.save_pretrained(fresh)
+    for name, tensors in (extra or {}).items():
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, fresh / name)
     write_history(history, fresh / HISTORY)
     digests = {}
     for weights in sorted(fresh.glob("*.safetensors")):
@@ -245,6 +248,10 @@ class CheckpointFolder:
         if current.exists():
             os.replace(current, old)
         os.replace(fresh, current)
+
+    def remove(self) -> None:
+        """Delete the folder, as after a finished training."""
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def read(self) -> tuple[list[HistoryRow], float]:
         """Load the last checkpoint into weights and optimizer; return (history, seconds).
