@@ -130,7 +130,7 @@ $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $
 -include $(wildcard $(BUILD)/*.d)
 
 # Notebook 03 trains the judges that these read.
-$(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07)): $(BUILD)/03.done
+$(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07 08)): $(BUILD)/03.done
 
 notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks/

@@ -129,6 +129,14 @@ def labelled(data: JudgeData) -> LabelledPairs:
     return LabelledPairs(data.inputs, data.same, data.groups)
 
 
+def validation_data(run: Run, truncation: Truncation, tokenizer: object) -> JudgeData:
+    """Return the pairs that validate judges in training."""
+    dev = run.teaching("development")
+    rng = run.rng("validation pairs")
+    rows = rng.permutation(len(dev.pairs))[: run.profile.judge.validation_pairs]
+    return judge_data(dev.traces, dev.pairs.take(np.sort(rows)), truncation, tokenizer)  # type: ignore[arg-type]
+
+
 def train(
     run: Run,
     spec: JudgeSpec,
@@ -146,10 +154,7 @@ def train(
     model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
     source, chosen = training_pairs(run, spec, pairs or settings.train_pairs)
     data = judge_data(source.traces, chosen, spec.truncation, tokenizer)
-    dev = run.teaching("development")
-    rng = run.rng("validation pairs")
-    rows = rng.permutation(len(dev.pairs))[: settings.validation_pairs]
-    held_out = judge_data(dev.traces, dev.pairs.take(np.sort(rows)), spec.truncation, tokenizer)
+    held_out = validation_data(run, spec.truncation, tokenizer)
     config = TrainConfig(
         learning_rate=settings.learning_rate,
         epochs=settings.epochs,

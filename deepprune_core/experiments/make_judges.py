@@ -17,12 +17,14 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from deepprune_core.engines.trace_log import sole_writer
+from deepprune_core.experiments.encode_once import has_once, once_folder, once_name, train_once
 from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
 from deepprune_core.experiments.training import all_specs
 from deepprune_core.experiments.untrained import judge_tokenizer, zero_shot
+from deepprune_core.judging.encode_once import HEAD
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.training.compress import compress_adapter
@@ -32,6 +34,7 @@ from deepprune_core.workflow.profile import ROOT, load_profile
 
 WEIGHTS = "adapter_model.safetensors"
 PARTS = (WEIGHTS, "adapter_config.json", HISTORY, MANIFEST)
+MORE = (HEAD,)  # what some judges have besides
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,30 +54,51 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
     work = profile.judge.work
     run = Run(profile, work, work)
-    specs = chosen(parser, run, options.names)
+    specs = chosen(parser, run, [name for name in options.names if name != once_name(run)])
+    if options.names == [once_name(run)]:
+        specs = ()
+    with_once = profile.judge.encode_once is not None and (
+        not options.names or once_name(run) in options.names
+    )
     if options.list:
-        print("\n".join(spec.name for spec in specs))
+        print("\n".join([*(spec.name for spec in specs), *([once_name(run)] * with_once)]))
         return 0
     try:
         with sole_writer(work / ".lock"):
-            make_and_score(run, specs, with_scores=not options.no_scores)
+            make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
     except (OSError, ValueError) as error:
         print(f"judges: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
 
-def make_and_score(run: Run, specs: Sequence[JudgeSpec], *, with_scores: bool) -> None:
+def make_and_score(
+    run: Run, specs: Sequence[JudgeSpec], *, with_once: bool, with_scores: bool
+) -> None:
     """Train what is missing of some judges, then score what notebooks 02, 05 and 07 ask."""
     adapters, scores = run.profile.judge.adapters, run.profile.judge.scores
     assert adapters is not None and scores is not None
     for spec in specs:
         make(run, spec, ROOT / adapters / spec.name)
+    if with_once:
+        make_once(run)
     if not with_scores:
         return
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
     score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
+
+
+def make_once(run: Run) -> None:
+    """Train the judge that reads each prefix once, unless it is there, and publish it."""
+    target = once_folder(run)
+    if has_once(run):
+        print(f"{target.name}: already there")
+        return
+    made = run.work / "judges" / target.name
+    result = train_once(run, made)
+    publish(made, target)
+    print(f"{target.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:
@@ -121,12 +145,16 @@ def publish(made: Path, target: Path, rank: int | None = None) -> None:
     fresh.mkdir(parents=True)
     for name in PARTS:
         shutil.copyfile(made / name, fresh / name)
-    weights = fresh / WEIGHTS
+    more = [name for name in MORE if (made / name).is_file()]
+    for name in more:
+        shutil.copyfile(made / name, fresh / name)
     kept = 1.0 if rank is None else compress_adapter(fresh, rank)
-    save_file({k: v.bfloat16() for k, v in load_file(weights).items()}, weights)
-    weights.chmod(0o644)  # safetensors writes 0600
     manifest = json.loads((fresh / MANIFEST).read_text(encoding="utf-8"))
-    manifest["sha256"] = {WEIGHTS: file_digest(weights)}
+    manifest["sha256"] = {}
+    for weights in (fresh / name for name in (WEIGHTS, *more)):
+        save_file({k: v.bfloat16() for k, v in load_file(weights).items()}, weights)
+        weights.chmod(0o644)  # safetensors writes 0600
+        manifest["sha256"][weights.name] = file_digest(weights)
     if kept < 1:
         manifest["published"] = {"lora_rank": rank, "kept_of_update": round(kept, 4)}
     write_atomically(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")

@@ -51,7 +51,9 @@ def play_choices(
     return [Choice(name, cell, difference(run, cell, paper)) for name, cell in cells.items()]
 
 
-def representatives_table(run: Run, choices: dict[str, list[Choice]], judge_cost: float) -> Table:
+def representatives_table(
+    run: Run, choices: dict[str, list[Choice]], judge_cost: float, *, name: str = "representatives"
+) -> Table:
     """Return cost and accuracy of every choice on every reasoner."""
     rows = [
         (model, one.name, count(one.cell.judge.mean(axis=0).sum()), rate(one.cell.total_share(run)),
@@ -60,7 +62,7 @@ def representatives_table(run: Run, choices: dict[str, list[Choice]], judge_cost
         for model, found in choices.items() for one in found
     ]  # fmt: skip
     return Table(
-        "representatives",
+        name,
         f"Which members of a cluster the judge reads. {run.profile.caption}",
         ("reasoner", "representatives", "judge's tokens", "% of cons@N, gross", "% of cons@N, net",
          "accuracy (%)", "against the paper's choice (points)"),

@@ -167,6 +167,10 @@ class Run:
                 return "the profile names no development traces, or none for the leakage test"
             if not self.has_judges:
                 return f"no judge is trained yet; run `make judges PROFILE={profile.name}`"
+        if notebook == "08" and profile.judge.encode_once is None:
+            return "the profile has no judge that reads each prefix once (judge.encode_once)"
+        if notebook == "08" and not any((ROOT / str(profile.judge.adapters)).glob("*-once")):
+            return f"that judge is not trained yet; run `make judges PROFILE={profile.name}`"
         if notebook in ("02", "04", "07") and not profile.traces.unseen:
             return "the profile names no traces to test judges on"
         trainable = profile.judge.base is None or profile.judge.adapter is not None

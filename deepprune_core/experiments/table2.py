@@ -27,7 +27,9 @@ def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
     return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
 
 
-def table2(run: Run, results: Sequence[Online], judge_cost: float) -> Table:
+def table2(
+    run: Run, results: Sequence[Online], judge_cost: float, *, name: str = "table2"
+) -> Table:
     """Return Table 2: every method on every reasoner and benchmark."""
     rows: list[tuple[str, ...]] = []
     for online in results:
@@ -46,7 +48,7 @@ def table2(run: Run, results: Sequence[Online], judge_cost: float) -> Table:
                 )  # fmt: skip
     orders, n = run.profile.pruning.orders, len(results[0].traces.traces.questions)
     return Table(
-        "table2",
+        name,
         f"Accuracy and tokens of parallel votes (Table 2). {run.profile.caption}",
         ("reasoner", "benchmark", "method", "tokens", "% of cons@N, gross", "% of cons@N, net",
          "accuracy (%)", "spread over orders"),
@@ -112,7 +114,7 @@ def _frontier(run: Run, online: Online, mask: np.ndarray) -> Frontier:
     return Frontier(cost, accuracy.mean(axis=0), low, high)
 
 
-def control_table(run: Run, results: Sequence[Online]) -> Table:
+def control_table(run: Run, results: Sequence[Online], *, name: str = "control") -> Table:
     """Return DeepPrune minus the plain vote of equal tokens, over all of a reasoner's questions."""
     rows = []
     for online in results:
@@ -126,7 +128,7 @@ def control_table(run: Run, results: Sequence[Online]) -> Table:
                      rate(other.accuracy(run)), rate(difference(run, pruned, other)))
                 )  # fmt: skip
     return Table(
-        "control",
+        name,
         f"DeepPrune against a plain vote at the same cost. {run.profile.caption}",
         ("reasoner", "method", "plain vote at", "method (%)", "plain vote (%)",
          "difference (points)"),

@@ -71,6 +71,7 @@ class TextEncoder:
 
     def __init__(self, tokenizer: Any, prompt: JudgePrompt, max_tokens: int) -> None:
         self._pairs, self.max_tokens = PairEncoder(tokenizer, prompt, max_tokens), max_tokens
+        self.tokenizer = tokenizer
 
     def encode(self, text: Text) -> EncodedPair:
         """Return the question's ids (head) and the prefix's (tail), which is cut if need be."""

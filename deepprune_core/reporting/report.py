@@ -48,13 +48,29 @@ SECTIONS = (
     Section(
         "05",
         "Table 2: accuracy and tokens",
-        ("table2", "table2_figure", "table2_benchmarks", "control", "live", "hero"),
+        ("table2", "table2_figure", "table2_benchmarks", "control", "judge_costs", "live", "hero"),
     ),
-    Section("06", "Table 3: the threshold", ("table3", "table3_figure", "representatives")),
+    Section(
+        "06",
+        "Table 3: the threshold",
+        ("table3", "table3_figure", "representatives", "representatives_once"),
+    ),
     Section("07", "Figure 4: truncation", ("figure4", "truncation")),
+    Section(
+        "08",
+        "A judge that reads each prefix once",
+        (
+            "encode_once",
+            "cascade_figure",
+            "cascade",
+            "table2_many_figure",
+            "table2_many",
+            "control_many",
+        ),
+    ),
 )
 # Files that no section claims are shown here, not dropped.
-OTHER = Section("08", "Other results", ())
+OTHER = Section("09", "Other results", ())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""The judge that reads each prefix once: its training, its scores, its place in the replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepprune_core.experiments.judges import (
+    base_model,
+    dtype_of,
+    judge_prompt,
+    labelled,
+    online_spec,
+    training_pairs,
+    validation_data,
+)
+from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.run import GradedTraces, Run
+from deepprune_core.experiments.stored_scores import score_everything, sources_of
+from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.pair_data import cut_prefixes, judge_data
+from deepprune_core.judging.pair_scores import PairScores, read_pair_scores
+from deepprune_core.judging.score_cache import folder_fingerprint
+from deepprune_core.pruner import StoredQuestion
+from deepprune_core.workflow.encode_once import EncodeOnceSection
+from deepprune_core.workflow.profile import ROOT
+
+if TYPE_CHECKING:
+    from deepprune_core.judging.encode_once import EncodeOnceJudge
+    from deepprune_core.training.state import HistoryRow, TrainResult
+
+NAME = "encode once"
+
+
+def once_settings(run: Run) -> EncodeOnceSection:
+    """Return the profile's section about this judge.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if run.profile.judge.encode_once is None:
+        raise ValueError(f"{run.profile.name}: expected judge.encode_once, got none; add it")
+    return run.profile.judge.encode_once
+
+
+def once_name(run: Run) -> str:
+    """Return the name of its folder, after the pairwise judge's that reads the same prefixes."""
+    return f"{online_spec(run).name}-once"
+
+
+def once_folder(run: Run) -> Path:
+    """Return where the judge ships, or where the run keeps its own."""
+    adapters = run.profile.judge.adapters
+    return (ROOT / adapters if adapters else run.work / "judges") / once_name(run)
+
+
+def has_once(run: Run) -> bool:
+    """Return whether the profile has this judge, trained."""
+    there = (once_folder(run) / "manifest.json").is_file()
+    return run.profile.judge.encode_once is not None and there
+
+
+def train_once(
+    run: Run, out: Path, on_step: Callable[[HistoryRow], None] | None = None
+) -> TrainResult:
+    """Return the trained judge; the data are the pairwise judge's, but all their pairs."""
+    from deepprune_core.judging.loading import load_causal_lm
+    from deepprune_core.training.encode_once import train_encode_once
+    from deepprune_core.training.plan import TrainConfig
+
+    settings, once, spec = run.profile.judge, once_settings(run), online_spec(run)
+    model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
+    source, chosen = training_pairs(run, spec, len(run.teaching("train").pairs))
+    rank = settings.lora_rank or 8
+    config = TrainConfig(
+        learning_rate=once.learning_rate,
+        epochs=once.epochs,
+        batch_tokens=once.batch_tokens,
+        micro_tokens=settings.micro_tokens or 4096,
+        max_tokens=settings.max_tokens,
+        gamma=settings.gamma,
+        alpha=settings.alpha,
+        lora_rank=rank,
+        lora_alpha=2 * rank,
+        autocast=settings.train_autocast,
+        evaluate_every=50,
+        checkpoint_every=50,
+        seed=run.profile.seed,
+    )
+    return train_encode_once(
+        config, model, tokenizer, prompt=judge_prompt(run, tokenizer),
+        train=labelled(judge_data(source.traces, chosen, spec.truncation, tokenizer)),
+        validation=labelled(validation_data(run, spec.truncation, tokenizer)), out=out,
+        on_step=on_step,
+    )  # fmt: skip
+
+
+def open_once(run: Run) -> EncodeOnceJudge:
+    """Return the trained judge."""
+    from deepprune_core.judging.loading import load_encode_once
+
+    settings = run.profile.judge
+    return load_encode_once(
+        base_model(run), once_folder(run), batch_tokens=settings.batch_tokens,
+        autocast=settings.autocast,
+    )  # fmt: skip
+
+
+class ScoresAlone:
+    """A judge whose readings are counted elsewhere: a trace at a time, not a pair."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.score = judge.score
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return zeros: ``(n,)``."""
+        return np.zeros(len(inputs), dtype=np.int64)
+
+
+def once_scores(run: Run, judge: EncodeOnceJudge, traces: Sequence[GradedTraces]) -> PairScores:
+    """Return the scores of all pairs; those that the shipped file lacks are computed and kept."""
+    cut, settings = run.cuts.online(), run.profile.judge
+    base = base_model(run)
+    folders = [*([base] if isinstance(base, Path) else []), once_folder(run)]
+    fingerprint = folder_fingerprint(folders, (NAME, cut, settings.autocast, settings.max_tokens))
+    sources = sources_of(run.profile.traces.online, traces)
+    shipped = once_settings(run).scores
+    own = run.work / "scores" / "once.parquet"
+    path = ROOT / shipped if shipped and (ROOT / shipped).is_file() else own
+    stored = read_pair_scores(path, fingerprint, sources)
+    tokenizer = judge.encoder.tokenizer
+    for one in traces:
+        score_everything(ScoresAlone(judge), stored, one, cut, tokenizer, own)
+    return stored
+
+
+def once_questions(
+    run: Run, judge: EncodeOnceJudge, stored: PairScores, traces: GradedTraces
+) -> tuple[StoredQuestion, ...]:
+    """Return a reasoner's questions as this judge sees them.
+
+    A trace costs its prompt once, question and prefix, whatever it is compared with.
+    """
+    cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
+    found = stored_questions(traces, ScoresAlone(judge), cut, tokenizer, stored)
+    prefixes = cut_prefixes(traces.traces, cut, tokenizer)
+    return tuple(
+        replace(question, encode_tokens=judge.text_tokens([(asked.text, p.text) for p in group]))
+        for question, asked, group in zip(found, traces.traces.questions, prefixes, strict=True)
+    )
