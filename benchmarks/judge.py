@@ -1,11 +1,11 @@
 """What judging costs: pairs a second by several ways to read them, and how many pairs are asked.
 
-    python benchmarks/judge.py --questions 2 --sizes 8 16 32
+    python benchmarks/judge.py --questions 2 --sizes 8 16 32 --replayed 8 16 32 64
 
-scores all pairs of some questions of the miniature's birch with the shipped judge, each way on
+scores all pairs of some questions of the miniature's birch with the shipped judges, each way on
 the same pairs in the same run, and writes docs/benchmark_judge.md. All speeds are ratios to the
-plain way: whole prompts, padded. The second table replays pruning on the stored scores and fits
-how judge calls grow with the number of traces.
+plain way: whole prompts, padded. The second table replays pruning on the stored scores of the
+judge that reads each prefix once, and fits how calls and tokens grow with the number of traces.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from deepprune_core.clustering import ClusteringConfig
-from deepprune_core.experiments.online import stored_questions
-from deepprune_core.experiments.run import Run, graded_traces
-from deepprune_core.experiments.stored_scores import open_scores
-from deepprune_core.experiments.table2_run import online_judge
+from deepprune_core.experiments.encode_once import at_scale, once_questions, once_scores, open_once
+from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judge import CausalLMJudge
+from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.judging.loading import load_judge
 from deepprune_core.judging.pair_data import cut_prefixes
@@ -34,6 +33,8 @@ from deepprune_core.workflow.profile import ROOT, load_profile
 
 PROFILE = ROOT / "deepprune_core" / "profiles" / "mini.yaml"
 PLAIN = "whole prompts, padded"
+ONCE = "each prefix once (ours, another judge)"
+LARGEST = 512  # the paper's traces a question
 
 
 def ways(run: Run) -> dict[str, Callable[[], Judge]]:
@@ -49,6 +50,7 @@ def ways(run: Run) -> dict[str, Callable[[], Judge]]:
         "shared part through a cache": ours,
         "packed rows (ours)": lambda: ours(packed=True),
         "packed rows, compiled (ours)": lambda: ours(packed=True, compiled=True),
+        ONCE: lambda: open_once(run),
         "cross-encoder of that size, untrained": lambda: CrossEncoderJudge(base),
     }
 
@@ -108,6 +110,8 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
         judge.score(asked[min(sizes)][:40])  # warm up, compile
         rates[name] = []
         for n in sizes:
+            if isinstance(judge, EncodeOnceJudge):
+                judge.forget()
             started = time.monotonic()
             scores = judge.score(asked[n])
             rates[name].append(len(asked[n]) / (time.monotonic() - started))
@@ -116,34 +120,52 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
         print(f"{name}: " + ", ".join(f"{r:.0f}" for r in rates[name]) + " pairs/s", flush=True)
     return [
         (name, *(f"{r:.0f} ({r / p:.2f}x)" for r, p in zip(found, rates[PLAIN], strict=True)),
-         NOTHING if "cross" in name else f"{worst[name]:.4f}")
+         NOTHING if "cross" in name or name == ONCE else f"{worst[name]:.4f}")
         for name, found in rates.items()
     ]  # fmt: skip
 
 
-def growth_rows(run: Run, sizes: Sequence[int], orders: int) -> list[tuple[str, ...]]:
-    """Return judge calls a question for each rule and size, and the exponent of their growth."""
-    judge, tokenizer = online_judge(run), judge_tokenizer(run)
-    files = run.profile.traces.online
-    largest = graded_traces(ROOT / files[0], max(sizes))
-    shipped = ROOT / str(run.profile.judge.scores)
-    stored = open_scores(shipped, judge, files, run.online)
-    questions = stored_questions(largest, judge, run.cuts.online(), tokenizer, stored)
-    paper = run.profile.pruning.config().clustering
+def growth_rows(
+    run: Run, sizes: Sequence[int], orders: int
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return (calls, tokens) a question for each rule and size, with the power law's exponent.
+
+    Who asks what follows from the scores of the judge that reads once, for every rule.
+    """
+    large = at_scale(run)
+    judge = open_once(large)
+    stored = once_scores(large, judge, large.online)
+    traces = large.online[0]
+    questions = once_questions(large, judge, stored, traces)
+    pair, text = prompt_lengths(run, judge, traces)
+    paper = large.profile.pruning.config().clustering
     rules = {
-        f"up to {paper.max_representatives}, random (the paper's rule)": paper,
-        "1, first (fast)": replace(paper, max_representatives=1, choice="first"),
+        f"pairs, up to {paper.max_representatives} representatives (the paper's rule)": paper,
+        "pairs, 1 representative (fast)": replace(paper, max_representatives=1, choice="first"),
     }
-    return [_growth(name, rule, questions, sizes, orders) for name, rule in rules.items()]
+    calls = {name: _calls(rule, questions, sizes, orders) for name, rule in rules.items()}
+    tokens = {"pairs, all of them": [n * (n - 1) / 2 * pair for n in sizes]}
+    tokens |= {name: [pair * c for c in found] for name, found in calls.items()}
+    tokens["each prefix once"] = [n * text for n in sizes]
+    return ([_grown(name, sizes, found) for name, found in calls.items()],
+            [_against(name, sizes, found, tokens) for name, found in tokens.items()])  # fmt: skip
 
 
-def _growth(
-    name: str,
-    rule: ClusteringConfig,
-    questions: Sequence[StoredQuestion],
-    sizes: Sequence[int],
-    orders: int,
-) -> tuple[str, ...]:
+def prompt_lengths(run: Run, once: EncodeOnceJudge, traces: GradedTraces) -> tuple[float, float]:
+    """Return the mean tokens of a pair's prompt and of a prefix's, question included."""
+    settings = run.profile.judge
+    paired = load_judge(ROOT / str(settings.base), ROOT / str(settings.adapter))
+    prefixes = cut_prefixes(traces.traces, run.cuts.online(), once.encoder.tokenizer)
+    pairs, texts = [], []
+    for question, group in zip(traces.traces.questions, prefixes, strict=True):
+        texts += [(question.text, p.text) for p in group[:8]]
+        pairs += pair_inputs(question.text, [p.text for p in group[:8]])[1]
+    return float(paired.num_tokens(pairs).mean()), float(once.text_tokens(texts).mean())
+
+
+def _calls(
+    rule: ClusteringConfig, questions: Sequence[StoredQuestion], sizes: Sequence[int], orders: int
+) -> list[float]:
     calls = []
     for n in sizes:
         found = [
@@ -152,8 +174,27 @@ def _growth(
             for q in questions for seed in range(orders)
         ]  # fmt: skip
         calls.append(float(np.mean(found)))
-    exponent = np.polyfit(np.log(sizes), np.log(calls), 1)[0]
-    return (name, *(f"{c:.0f}" for c in calls), f"{exponent:.2f}")
+    return calls
+
+
+def _power_law(sizes: Sequence[int], values: Sequence[float]) -> tuple[float, float]:
+    """Return (exponent, value at 512 traces) of the power law through the values."""
+    exponent, constant = np.polyfit(np.log(sizes), np.log(values), 1)
+    return float(exponent), float(np.exp(constant + exponent * np.log(LARGEST)))
+
+
+def _grown(name: str, sizes: Sequence[int], calls: Sequence[float]) -> tuple[str, ...]:
+    exponent, far = _power_law(sizes, calls)
+    return (name, *(f"{c:.0f}" for c in calls), f"{exponent:.2f}", f"{far:,.0f}")
+
+
+def _against(
+    name: str, sizes: Sequence[int], values: Sequence[float], every: dict[str, list[float]]
+) -> tuple[str, ...]:
+    exponent, far = _power_law(sizes, values)
+    _, once = _power_law(sizes, every["each prefix once"])
+    return (name, *(f"{v:,.0f}" for v in values), f"{exponent:.2f}", f"{far:,.0f}",
+            f"{far / once:.1f}x")  # fmt: skip
 
 
 def main() -> None:
@@ -162,6 +203,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=2, help="whose pairs are timed")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[8, 16, 32], help="traces a question"
+    )
+    parser.add_argument(
+        "--replayed", type=int, nargs="+", default=[8, 16, 32, 64], help="traces in the replay"
     )
     parser.add_argument("--orders", type=int, default=5, help="arrival orders that are replayed")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_judge.md")
@@ -176,16 +220,29 @@ def main() -> None:
         (f"N: {options.questions} questions; in brackets the ratio to the first row. Scores in "
          "bf16, so they move with the layout of a pass.",),
     )  # fmt: skip
+    grown = tuple(f"{n} traces" for n in options.replayed)
+    calls, tokens = growth_rows(run, options.replayed, options.orders)
+    far = f"{LARGEST} traces, extrapolated"
     growth = Table(
-        "growth", "Judge calls a question in pruning",
-        ("representatives", *columns, "exponent"),
-        tuple(growth_rows(run, options.sizes, options.orders)),
+        "growth", "Judge calls a question in pruning", ("rule", *grown, "exponent", far),
+        tuple(calls),
         (f"Means over {options.orders} arrival orders of all questions of birch; the exponent of a "
          "power law through the sizes. All pairs grow with exponent 2.",),
     )  # fmt: skip
+    read = Table(
+        "tokens", "Prompt tokens a question that judges read",
+        ("rule", *grown, "exponent", far, "there, against each prefix once"), tuple(tokens),
+        ("Prompts are counted whole, without what caches save. Both have one base, so tokens "
+         "compare as operations do.",),
+    )  # fmt: skip
     sizes = " ".join(map(str, options.sizes))
-    command = f"python benchmarks/judge.py --questions {options.questions} --sizes {sizes}"
-    text = f"Written by `{command}`.\n\n{speed.to_markdown()}\n{growth.to_markdown()}"
+    replayed = " ".join(map(str, options.replayed))
+    command = (
+        f"python benchmarks/judge.py --questions {options.questions} --sizes {sizes} "
+        f"--replayed {replayed}"
+    )
+    parts = "\n".join(table.to_markdown() for table in (speed, growth, read))
+    text = f"Written by `{command}`.\n\n{parts}"
     write_atomically(options.out, text)
     print(text)
 

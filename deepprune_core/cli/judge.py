@@ -32,6 +32,9 @@ def train(
     pairs_per_question: PerQuestion = 50,
     focal: Annotated[bool, typer.Option(help="focal loss instead of cross-entropy")] = True,
     oversample: Annotated[bool, typer.Option(help="show pairs that differ twice")] = True,
+    once: Annotated[
+        bool, typer.Option("--once", help="a judge that reads each prefix once: far cheaper")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="train all weights, not LoRA")] = False,
     learning_rate: float = 1e-4,
     epochs: Annotated[int, typer.Option(min=1)] = 1,
@@ -44,9 +47,14 @@ def train(
     \b
       deepprune judge train traces.jsonl --base Qwen/Qwen3-4B-Instruct-2507 --out ./judge
 
-    A killed run goes on from its last checkpoint.
+    A killed run goes on from its last checkpoint. With --once the judge reads each prefix once
+    and compares vectors; several epochs and a learning rate of 1e-3 suit it.
     """
+    if once and full:
+        raise typer.BadParameter("--once trains LoRA and a head; leave --full out")
+
     from deepprune_core.judging.loading import load_causal_lm
+    from deepprune_core.training.encode_once import train_encode_once
     from deepprune_core.training.labelled import label_pairs, prompt_for, split_validation
     from deepprune_core.training.loop import TrainConfig, train_judge
 
@@ -65,7 +73,8 @@ def train(
             gamma=2.0 if focal else 0.0, alpha=0.5 if focal else None,
             lora_rank=None if full else 16, share_heads=True, seed=seed,
         )  # fmt: skip
-        result = train_judge(
+        train_one = train_encode_once if once else train_judge
+        result = train_one(
             config, model, tokenizer, prompt=prompt_for(tokenizer),
             train=training.pairs(oversample=oversample), validation=held_out.pairs(), out=out,
         )  # fmt: skip

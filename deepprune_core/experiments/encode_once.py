@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from deepprune_core.experiments.judges import (
     base_model,
@@ -21,8 +18,7 @@ from deepprune_core.experiments.judges import (
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import score_everything, sources_of
-from deepprune_core.judging.inputs import Judge, JudgeInput
-from deepprune_core.judging.pair_data import cut_prefixes, judge_data
+from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.pair_scores import PairScores, read_pair_scores
 from deepprune_core.judging.score_cache import folder_fingerprint
 from deepprune_core.pruner import StoredQuestion
@@ -45,6 +41,18 @@ def once_settings(run: Run) -> EncodeOnceSection:
     if run.profile.judge.encode_once is None:
         raise ValueError(f"{run.profile.name}: expected judge.encode_once, got none; add it")
     return run.profile.judge.encode_once
+
+
+def at_scale(run: Run) -> Run:
+    """Return the run with as many traces a question as the profile gives this judge."""
+    once, profile = once_settings(run), run.profile
+    traces = profile.traces.model_copy(update={"online_per_question": once.traces})
+    sizes = {"max_representatives": once.max_representatives, "k2": once.k2, "k3": once.k2}
+    pruning = profile.pruning.model_copy(update=sizes)
+    warmup = min(profile.deepconf.warmup * once.traces // profile.traces.online_per_question, 16)
+    deepconf = profile.deepconf.model_copy(update={"warmup": max(1, warmup)})
+    more = {"traces": traces, "pruning": pruning, "deepconf": deepconf}
+    return Run(profile.model_copy(update=more), run.out, run.work)
 
 
 def once_name(run: Run) -> str:
@@ -81,7 +89,6 @@ def train_once(
         epochs=once.epochs,
         batch_tokens=once.batch_tokens,
         micro_tokens=settings.micro_tokens or 4096,
-        max_tokens=settings.max_tokens,
         gamma=settings.gamma,
         alpha=settings.alpha,
         lora_rank=rank,
@@ -110,31 +117,27 @@ def open_once(run: Run) -> EncodeOnceJudge:
     )  # fmt: skip
 
 
-class ScoresAlone:
-    """A judge whose readings are counted elsewhere: a trace at a time, not a pair."""
+def once_scores(
+    run: Run, judge: EncodeOnceJudge, traces: Sequence[GradedTraces], out: Path | None = None
+) -> PairScores:
+    """Return the scores of all pairs; those that the shipped file lacks are computed and kept.
 
-    def __init__(self, judge: Judge) -> None:
-        self.score = judge.score
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return zeros: ``(n,)``."""
-        return np.zeros(len(inputs), dtype=np.int64)
-
-
-def once_scores(run: Run, judge: EncodeOnceJudge, traces: Sequence[GradedTraces]) -> PairScores:
-    """Return the scores of all pairs; those that the shipped file lacks are computed and kept."""
+    ``out``: where they are kept (default: the run's own folder).
+    """
     cut, settings = run.cuts.online(), run.profile.judge
     base = base_model(run)
     folders = [*([base] if isinstance(base, Path) else []), once_folder(run)]
-    fingerprint = folder_fingerprint(folders, (NAME, cut, settings.autocast, settings.max_tokens))
+    fingerprint = folder_fingerprint(
+        folders, (NAME, cut, settings.autocast, judge.encoder.max_tokens)
+    )
     sources = sources_of(run.profile.traces.online, traces)
     shipped = once_settings(run).scores
-    own = run.work / "scores" / "once.parquet"
+    own = out or run.work / "scores" / "once.parquet"
     path = ROOT / shipped if shipped and (ROOT / shipped).is_file() else own
     stored = read_pair_scores(path, fingerprint, sources)
     tokenizer = judge.encoder.tokenizer
     for one in traces:
-        score_everything(ScoresAlone(judge), stored, one, cut, tokenizer, own)
+        score_everything(judge, stored, one, cut, tokenizer, own)
     return stored
 
 
@@ -145,10 +148,4 @@ def once_questions(
 
     A trace costs its prompt once, question and prefix, whatever it is compared with.
     """
-    cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
-    found = stored_questions(traces, ScoresAlone(judge), cut, tokenizer, stored)
-    prefixes = cut_prefixes(traces.traces, cut, tokenizer)
-    return tuple(
-        replace(question, encode_tokens=judge.text_tokens([(asked.text, p.text) for p in group]))
-        for question, asked, group in zip(found, traces.traces.questions, prefixes, strict=True)
-    )
+    return stored_questions(traces, judge, run.cuts.online(), judge.encoder.tokenizer, stored)

@@ -13,7 +13,6 @@ from deepprune_core.experiments.encode_once import (
     has_once,
     once_questions,
     once_scores,
-    once_settings,
     open_once,
 )
 from deepprune_core.experiments.methods import Online, fast, play_online
@@ -171,18 +170,6 @@ def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
 
 def _one(found: Sequence[JudgeCost], name: str) -> JudgeCost:
     return next(one for one in found if one.judge == name)
-
-
-def at_scale(run: Run) -> Run:
-    """Return the run with as many traces a question as the profile gives this judge."""
-    once, profile = once_settings(run), run.profile
-    traces = profile.traces.model_copy(update={"online_per_question": once.traces})
-    sizes = {"max_representatives": once.max_representatives, "k2": once.k2, "k3": once.k2}
-    pruning = profile.pruning.model_copy(update=sizes)
-    warmup = min(profile.deepconf.warmup * once.traces // profile.traces.online_per_question, 16)
-    deepconf = profile.deepconf.model_copy(update={"warmup": max(1, warmup)})
-    more = {"traces": traces, "pruning": pruning, "deepconf": deepconf}
-    return Run(profile.model_copy(update=more), run.out, run.work)
 
 
 def results_at_scale(large: Run, judge: EncodeOnceJudge, judge_cost: float) -> list[Online]:

@@ -17,7 +17,16 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from deepprune_core.engines.trace_log import sole_writer
-from deepprune_core.experiments.encode_once import has_once, once_folder, once_name, train_once
+from deepprune_core.experiments.encode_once import (
+    at_scale,
+    has_once,
+    once_folder,
+    once_name,
+    once_scores,
+    once_settings,
+    open_once,
+    train_once,
+)
 from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
@@ -84,6 +93,10 @@ def make_and_score(
         make_once(run)
     if not with_scores:
         return
+    if has_once(run):
+        score_once(run)
+    if not specs:
+        return
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
     score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
@@ -99,6 +112,13 @@ def make_once(run: Run) -> None:
     result = train_once(run, made)
     publish(made, target)
     print(f"{target.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
+
+
+def score_once(run: Run) -> None:
+    """Score all pairs of as many traces as notebook 08 replays, saving as it goes."""
+    large, scores = at_scale(run), once_settings(run).scores
+    if scores is not None:
+        once_scores(large, open_once(run), large.online, ROOT / scores)
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:

@@ -11,7 +11,7 @@ from deepprune_core.baselines.deepconf import DeepConfConfig, deepconf, prepare
 from deepprune_core.baselines.self_consistency import MajorityCurve, majority_curve, matched, stack
 from deepprune_core.baselines.stopping import StoppedVote
 from deepprune_core.experiments.run import GradedTraces, Run
-from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.inputs import Judge, reading_tokens
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.judging.pair_scores import PairScores
 from deepprune_core.ledger import Ledger
@@ -48,7 +48,14 @@ def stored_questions(
     )
     matrices = [next(judged) if known is None else known for known in found]
     return tuple(
-        assemble(question, group, graded, cut, *scored)
+        assemble(
+            question,
+            group,
+            graded,
+            cut,
+            *scored,
+            reading_tokens(judge, question.text, [p.text for p in cut]),
+        )
         for question, graded, group, cut, scored in zip(
             questions, traces.graded, traces.traces.traces, prefixes, matrices, strict=True
         )

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepprune_core.experiments.run import GradedTraces
-from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.inputs import Judge, JudgeInput, pair_tokens
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.judging.pair_scores import PairScores, file_digest, read_pair_scores
 from deepprune_core.judging.score_cache import CachedJudge
@@ -80,7 +80,7 @@ def score_question(
         scores[old], tokens[old] = (matrix[first[old], second[old]] for matrix in known)
     new = np.flatnonzero(second >= size)
     asked = [inputs[i] for i in new.tolist()]
-    scores[new], tokens[new] = judge.score(asked), judge.num_tokens(asked)
+    scores[new], tokens[new] = judge.score(asked), pair_tokens(judge, asked)
     stored.put(model, question.question_id, scores, tokens)
     return len(asked)
 

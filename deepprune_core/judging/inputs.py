@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,3 +33,26 @@ class Judge(Protocol):
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the prompt tokens the judge reads per pair: ``(n,)`` int64."""
         ...
+
+
+@runtime_checkable
+class ReadsOnce(Protocol):
+    """A judge that reads each prefix once, whatever it is compared with."""
+
+    def text_tokens(self, texts: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Return the tokens of reading each (question, prefix): ``(n,)`` int64."""
+        ...
+
+
+def pair_tokens(judge: Judge, inputs: Sequence[JudgeInput]) -> np.ndarray:
+    """Return what each pair costs by itself: ``(n,)``; nothing where prefixes are read once."""
+    if isinstance(judge, ReadsOnce):
+        return np.zeros(len(inputs), dtype=np.int64)
+    return judge.num_tokens(inputs)
+
+
+def reading_tokens(judge: Judge, question: str, prefixes: Sequence[str]) -> np.ndarray | None:
+    """Return what a judge reads once for each prefix: ``(n,)``; None if it reads pairs."""
+    if not isinstance(judge, ReadsOnce):
+        return None
+    return judge.text_tokens([(question, prefix) for prefix in prefixes])

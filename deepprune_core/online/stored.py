@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepprune_core.answers import GradedQuestion
-from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.inputs import Judge, pair_tokens, reading_tokens
 from deepprune_core.pruner import (
     PruningConfig,
     StoredQuestion,
@@ -52,8 +52,12 @@ def assemble(
     cuts: Sequence[Prefix],
     scores: np.ndarray,
     judge_tokens: np.ndarray,
+    encode_tokens: np.ndarray | None = None,
 ) -> StoredQuestion:
-    """Return a question for the replay; ``scores`` and ``judge_tokens``: (traces, traces)."""
+    """Return a question for the replay; ``scores`` and ``judge_tokens``: (traces, traces).
+
+    ``encode_tokens``: see :class:`StoredQuestion`.
+    """
     return StoredQuestion(
         question_id=question.question_id,
         gold_class=graded.gold_class,
@@ -64,6 +68,7 @@ def assemble(
         ),
         scores=scores,
         judge_tokens=judge_tokens,
+        encode_tokens=encode_tokens,
     )
 
 
@@ -75,7 +80,7 @@ def judged_pairs(
         return []
     pairs = [pair_inputs(question, prefixes) for question, prefixes in groups]
     inputs = [pair for _, group in pairs for pair in group]
-    scores, tokens = judge.score(inputs), judge.num_tokens(inputs)
+    scores, tokens = judge.score(inputs), pair_tokens(judge, inputs)
     ends = np.cumsum([len(group) for _, group in pairs])[:-1]
     return [
         (symmetric_matrix(len(texts), rows, part), symmetric_matrix(len(texts), rows, cost))
@@ -104,8 +109,10 @@ def compare_on_stored(
         if not group:
             continue
         cuts = [truncation.cut(trace.text, tokenizer) for trace in group]
-        ((scores, cost),) = judged_pairs(judge, [(question.text, [c.text for c in cuts])])
-        stored = assemble(question, group, grades, cuts, scores, cost)
+        texts = [cut.text for cut in cuts]
+        ((scores, cost),) = judged_pairs(judge, [(question.text, texts)])
+        once = reading_tokens(judge, question.text, texts)
+        stored = assemble(question, group, grades, cuts, scores, cost, once)
         everyone = majority(grades.classes).winner
         total += int(stored.num_tokens.sum())
         right += everyone == grades.gold_class

@@ -216,6 +216,17 @@ def control(rule: str, what: str) -> Callable[[RunTables], list[Evidence]]:
     return check
 
 
+def counted_once(run: RunTables) -> list[Evidence]:
+    """With a judge that reads each prefix once, counted, it beats a vote of the same cost."""
+    column = "against a vote of equal net cost (points)"
+    rows = [r for r in run.rows("judge_costs") if r["judge"] == "encode once"]
+    return [
+        Evidence(f"{r['reasoner']}: {r[column]} points", above(interval(r[column]), 0),
+                 "judge_costs", run.num("table2"))
+        for r in rows
+    ]  # fmt: skip
+
+
 def shortest(run: RunTables) -> list[Evidence]:
     """A middle or short prefix beats the longest (tokens)."""
     rows = [r for r in run.rows("truncation") if "tokens" in r["ours"]]

@@ -20,6 +20,7 @@ from deepprune_core.reporting.evidence import (
     Evidence,
     RunTables,
     control,
+    counted_once,
     diverse,
     knowing,
     learns,
@@ -84,6 +85,7 @@ def claims(paper: Reference) -> tuple[Claim, ...]:
               NOTHING, control("DeepPrune", "same tokens")),
         Claim("The same with the judge's own tokens counted (not measured in the paper)",
               NOTHING, control("DeepPrune", "same tokens net")),
+        Claim("The same with a judge that reads each prefix once (ours)", NOTHING, counted_once),
         Claim("A higher τ keeps more different answers (pass@k, lowest to highest τ)",
               f"AIME25: {aime[min(aime)].clustering[1]:.1f} to "
               f"{aime[max(aime)].clustering[1]:.1f} %", diverse),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.metrics import auroc
+from deepprune_core.metrics import auroc, within_question_auroc
 from deepprune_core.training.state import HistoryRow, LabelledPairs
 
 LOSS_WINDOW = 50
@@ -27,15 +27,9 @@ def validated(row: HistoryRow, pairs: LabelledPairs, judge: Judge) -> HistoryRow
     if len(np.unique(labels)) < 2:
         return row
     scores = judge.score(pairs.inputs)
-    within = [
-        auroc(labels[groups == g], scores[groups == g])
-        for g in (np.unique(groups) if groups is not None else ())
-        if len(np.unique(labels[groups == g])) == 2
-    ]
+    within = within_question_auroc(groups, labels, scores) if groups is not None else float("nan")
     return replace(
-        row,
-        validation_auroc=float(auroc(labels, scores)),
-        validation_auroc_within=float(np.mean(within)) if within else float("nan"),
+        row, validation_auroc=float(auroc(labels, scores)), validation_auroc_within=float(within)
     )
 
 

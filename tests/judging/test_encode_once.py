@@ -12,12 +12,14 @@ import torch
 
 from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput, reading_tokens
 from deepprune_core.judging.loading import load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
+from deepprune_core.judging.same_text import SameTextJudge
 from deepprune_core.miniature.model import build_model
 from deepprune_core.miniature.recipes import DataMix, Recipe
 from deepprune_core.miniature.tokenizer import build_tokenizer
+from deepprune_core.online.stored import judged_pairs
 from deepprune_core.training.encode_once import train_encode_once
 from deepprune_core.training.plan import TrainConfig
 from deepprune_core.training.state import LabelledPairs, TrainResult
@@ -96,6 +98,16 @@ def test_a_prefix_is_read_and_counted_once() -> None:
     alone = one.text_tokens([("5", text) for text in texts])
     assert one.num_tokens(pairs).sum() == alone.sum()
     assert one.num_tokens(pairs).sum() == 0
+
+
+def test_the_replay_charges_a_trace_and_not_a_pair() -> None:
+    one, texts = judge(), [f"{i} 1 2" for i in range(5)]
+    ((scores, tokens),) = judged_pairs(one, [("5", texts)])
+    assert scores.shape == (5, 5) and not tokens.any()
+    np.testing.assert_array_equal(
+        reading_tokens(one, "5", texts), one.text_tokens([("5", text) for text in texts])
+    )
+    assert reading_tokens(SameTextJudge(), "5", texts) is None
 
 
 def test_broken_weights_and_long_questions_are_named() -> None:
