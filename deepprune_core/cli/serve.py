@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_li
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.serving.app import PruningServer, build_app
+from deepprune_core.serving.limits import Limits, is_loopback
 
 
 def serve(
@@ -34,6 +36,14 @@ def serve(
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8100,
     key: o.KeyName = "OPENAI_API_KEY",
+    server_key: Annotated[
+        str, typer.Option(help="environment variable with the key that clients must send")
+    ] = "DEEPPRUNE_SERVER_KEY",
+    at_once: Annotated[int, typer.Option(min=1, help="questions in work at most")] = 64,
+    body_seconds: Annotated[float, typer.Option(min=0.1, help="to send a request")] = 30.0,
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="let everybody ask who reaches the address")
+    ] = False,
 ) -> None:
     """Serve chat completions that are pruned votes; watch them at http://HOST:PORT/.
 
@@ -42,11 +52,15 @@ def serve(
       curl http://localhost:8100/v1/chat/completions -H "Content-Type: application/json" \\
         -d '{"model": "any", "messages": [{"role": "user", "content": "What is 6 times 7?"}]}'
 
-    Every answer carries the account in the field "deepprune". Exit codes: 2 wrong options, 3 the
-    upstream does not answer.
+    Every answer carries the account in the field "deepprune". An address that other machines
+    reach needs a key (then watch at /?key=KEY), or --without-key. Exit codes: 2 wrong options, 3
+    the upstream does not answer.
     """
     import uvicorn
 
+    limits = Limits(os.environ.get(server_key) or None, body_seconds=body_seconds, at_once=at_once)
+    if limits.key is None and not is_loopback(host) and not without_key:
+        o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
     pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
     with told_in_one_line():
         there = open_endpoint(upstream, model, tokenizer, key)
@@ -56,5 +70,9 @@ def serve(
         o.with_tau(pruning, threshold),
         SamplingConfig(temperature, top_p, max_tokens=max_tokens),
     )
-    server = PruningServer(there.engine, reader, config, there.model, n)
-    uvicorn.run(build_app(server, there.engine.close), host=host, port=port, log_level="info")
+    server = PruningServer(there.engine, reader, config, there.model, n, limits)
+    # Addresses may hold the key, so a server with one keeps no log of them.
+    uvicorn.run(
+        build_app(server, there.engine.close), host=host, port=port, log_level="info",
+        access_log=limits.key is None,
+    )  # fmt: skip

@@ -23,9 +23,11 @@ from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
 from deepprune_core.serving.board import Board, brief
+from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key
 from deepprune_core.traces import Question
 
 KEEP_ALIVE_S = 10.0
+RETRY_AFTER_S = 5
 
 
 class BadRequestError(ValueError):
@@ -132,13 +134,21 @@ class PruningServer:
     """Answers chat completions by pruned votes on another endpoint."""
 
     def __init__(
-        self, engine: Engine, judge: Judge, config: OnlineConfig, model: str, num_traces: int
+        self,
+        engine: Engine,
+        judge: Judge,
+        config: OnlineConfig,
+        model: str,
+        num_traces: int,
+        limits: Limits | None = None,
     ) -> None:
         self.engine, self.judge, self.config = engine, judge, config
         self.model, self.num_traces, self.board = model, num_traces, Board()
+        self.limits, self.at_work = limits or Limits(), 0
 
     async def answer(self, wanted: Wanted) -> PrunedAnswer:
         """Return the result of one request; the board follows it."""
+        self.at_work += 1
         entry = self.board.open(wanted.question, wanted.num_traces)
         asked = DeepPrune(
             self.engine, self.judge, wanted.config, prompt=lambda text: wanted.messages
@@ -154,6 +164,8 @@ class PruningServer:
         except BaseException as error:
             self.board.close(entry, None, str(error) or "the client left")
             raise
+        finally:
+            self.at_work -= 1
         assert result is not None
         self.board.close(entry, result, result.failures[0].detail if result.failures else "")
         return result
@@ -161,7 +173,13 @@ class PruningServer:
     async def chat(self, request: HttpRequest) -> Response:
         """Serve ``POST /v1/chat/completions``."""
         try:
-            wanted = read_request(await request.json(), self.config, self.num_traces)
+            check_key(request, self.limits)
+            body = await bounded_body(request, self.limits)
+            if self.at_work >= self.limits.at_once:
+                raise RefusedError(429, f"{self.at_work} questions are in work; ask again later")
+            wanted = read_request(json.loads(body), self.config, self.num_traces)
+        except RefusedError as refused:
+            return fault(refused.status, str(refused))
         except BadRequestError as error:
             return fault(400, str(error))
         except ValueError:
@@ -198,6 +216,10 @@ class PruningServer:
 
     async def events(self, request: HttpRequest) -> Response:
         """Serve ``GET /events``: what the page shows, as server-sent events."""
+        try:
+            check_key(request, self.limits, in_address=True)
+        except RefusedError as refused:
+            return fault(refused.status, str(refused))
         return StreamingResponse(self.board.watch(), media_type="text/event-stream")
 
     async def page(self, request: HttpRequest) -> Response:
@@ -229,4 +251,6 @@ def build_app(
 def fault(status: int, message: str) -> JSONResponse:
     """Return an error in the form OpenAI's clients read."""
     kind = "invalid_request_error" if status < 500 else "upstream_error"
-    return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
+    error = {"error": {"message": message, "type": kind}}
+    return JSONResponse(error, status_code=status, headers=headers)

@@ -12,6 +12,7 @@ from typing import Any
 from deepprune_core.online.result import Event, PrunedAnswer
 
 KEPT = 20
+MOST_UNREAD = 10_000  # messages that wait for a watcher; a slower one is dropped
 
 
 @dataclass
@@ -61,12 +62,12 @@ class Board:
 
     async def watch(self) -> AsyncIterator[str]:
         """Yield server-sent events: all that is known, then what changes."""
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST_UNREAD)
         self._watchers.add(queue)
         try:
             known = [entry.to_dict() for entry in self.entries]
             yield _sent({"kind": "all", "entries": known})
-            while True:
+            while queue in self._watchers:
                 try:
                     yield _sent(await asyncio.wait_for(queue.get(), timeout=15))
                 except TimeoutError:
@@ -75,8 +76,11 @@ class Board:
             self._watchers.discard(queue)
 
     def _tell(self, message: dict[str, Any]) -> None:
-        for queue in self._watchers:
-            queue.put_nowait(message)
+        for queue in list(self._watchers):
+            try:
+                queue.put_nowait(message)
+            except asyncio.QueueFull:  # its page reads all anew when it comes back
+                self._watchers.discard(queue)
 
 
 def brief(result: PrunedAnswer) -> dict[str, Any]:
