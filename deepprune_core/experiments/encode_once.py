@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deepprune_core.experiments.judges import (
+    BF16_TOLERANCE,
     base_model,
     dtype_of,
     judge_prompt,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from deepprune_core.training.state import HistoryRow, TrainResult
 
 NAME = "encode once"
+CHECKED = 60
 
 
 def once_settings(run: Run) -> EncodeOnceSection:
@@ -138,7 +142,36 @@ def once_scores(
     tokenizer = judge.encoder.tokenizer
     for one in traces:
         score_everything(judge, stored, one, cut, tokenizer, own)
+    refuse_foreign(run, judge, stored, traces[0], str(path))
     return stored
+
+
+def refuse_foreign(
+    run: Run, judge: EncodeOnceJudge, stored: PairScores, traces: GradedTraces, what: str
+) -> None:
+    """Score a sample of pairs afresh and compare.
+
+    Raises:
+        ValueError: stored scores and weights do not belong together.
+    """
+    cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
+    rows = run.rng("check", NAME).permutation(len(traces.pairs))[:CHECKED]
+    chosen = traces.pairs.take(np.sort(rows))
+    data = judge_data(traces.traces, chosen, cut, tokenizer)
+    groups = traces.traces.traces
+    known = []
+    for q, i, j in zip(
+        chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
+    ):
+        found = stored.get(traces.model, traces.traces.questions[q].question_id, len(groups[q]))
+        assert found is not None  # all pairs have just been scored
+        known.append(found[0][i, j])
+    worst = float(np.abs(judge.score(data.inputs) - np.array(known)).max(initial=0.0))
+    if worst > BF16_TOLERANCE:
+        raise ValueError(
+            f"expected stored scores within {BF16_TOLERANCE}, got a difference of {worst:.4f}; "
+            f"delete {what} and run again"
+        )
 
 
 def once_questions(
