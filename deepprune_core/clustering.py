@@ -164,9 +164,12 @@ class GreedyClusterer:
         self._asked += pairs
         if self.config.similarity == "vote":
             scores = (scores > 0.5).astype(np.float64)
-        ends = np.cumsum([len(members) for members in self._drawn])
-        self._met = np.split(scores, ends[:-1])
-        return np.array([part.mean() for part in self._met])
+        sizes = np.array([len(members) for members in self._drawn])
+        starts = np.cumsum(sizes) - sizes
+        self._met = [
+            scores[a : a + n] for a, n in zip(starts.tolist(), sizes.tolist(), strict=True)
+        ]
+        return np.asarray(np.add.reduceat(scores, starts) / sizes)
 
     def _representatives(self, cluster: list[int]) -> list[int]:
         """Return p <= K1 members, in arrival order."""

@@ -128,13 +128,22 @@ def states_of(
     return tuple(states)
 
 
-def replay(
-    question: StoredQuestion, order: Sequence[int], config: PruningConfig, rng: np.random.Generator
-) -> Outcome:
-    """Return the outcome of pruning stored traces that arrive in ``order``.
+@dataclass(frozen=True)
+class Clustered:
+    """A question's clustering in one order of arrival; ``spent``: tokens the judge read."""
 
-    A trace that finishes is charged in full, every other one up to its truncation point.
-    """
+    clustering: Clustering
+    judge_calls: int
+    spent: int
+
+
+def cluster_stored(
+    question: StoredQuestion,
+    order: Sequence[int],
+    config: ClusteringConfig,
+    rng: np.random.Generator,
+) -> Clustered:
+    """Return the clustering of stored traces that arrive in ``order``."""
     spent, met = 0, np.zeros(len(question.num_tokens), dtype=bool)
 
     def score(pairs: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -144,9 +153,24 @@ def replay(
         met[i] = met[j] = True
         return question.scores[i, j]
 
-    clustering = greedy_cluster(order, score, config.clustering, rng)
+    clustering = greedy_cluster(order, score, config, rng)
     if question.encode_tokens is not None:
         spent += int(question.encode_tokens[met].sum())
+    return Clustered(clustering, clustering.judge_calls, spent)
+
+
+def finish_stored(
+    question: StoredQuestion,
+    order: Sequence[int],
+    clustered: Clustered,
+    config: PruningConfig,
+    rng: np.random.Generator,
+) -> Outcome:
+    """Return the outcome once traces are clustered: who finishes, the vote, the account.
+
+    A trace that finishes is charged in full, every other one up to its truncation point.
+    """
+    clustering = clustered.clustering
     finished = finishing(clustering, config, rng)
     ended = np.zeros(len(question.num_tokens), dtype=bool)
     ended[list(finished)] = True
@@ -156,12 +180,20 @@ def replay(
         kept=int(question.num_tokens[ended].sum()),
         pruned=int(question.prefix_tokens[arrived & ~ended].sum()),
         baseline=int(question.num_tokens[arrived].sum()),
-        judge=spent,
-        judge_calls=clustering.judge_calls,
+        judge=clustered.spent,
+        judge_calls=clustered.judge_calls,
     )
     vote = cast_vote(clustering, finished, question.classes, config, question.confidence)
     states = states_of(len(ended), clustering, finished, config.finish)
     return Outcome(clustering, finished, states, vote, ledger, vote.winner == question.gold_class)
+
+
+def replay(
+    question: StoredQuestion, order: Sequence[int], config: PruningConfig, rng: np.random.Generator
+) -> Outcome:
+    """Return the outcome of pruning stored traces that arrive in ``order``."""
+    clustered = cluster_stored(question, order, config.clustering, rng)
+    return finish_stored(question, order, clustered, config, rng)
 
 
 def pair_inputs(question: str, prefixes: Sequence[str]) -> tuple[np.ndarray, list[JudgeInput]]:

@@ -11,6 +11,7 @@ import numpy as np
 from deepprune_core.experiments.judges import (
     BF16_TOLERANCE,
     base_model,
+    best_device,
     dtype_of,
     judge_prompt,
     labelled,
@@ -85,7 +86,9 @@ def train_once(
     from deepprune_core.training.plan import TrainConfig
 
     settings, once, spec = run.profile.judge, once_settings(run), online_spec(run)
-    model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
+    model, tokenizer = load_causal_lm(
+        base_model(run), dtype=dtype_of(settings.dtype), device=best_device()
+    )
     source, chosen = training_pairs(run, spec, len(run.teaching("train").pairs))
     rank = settings.lora_rank or 8
     config = TrainConfig(

@@ -22,8 +22,8 @@ from deepprune_core.experiments.online import (
     control_curve,
     play_all,
     play_consistency,
-    play_pruning,
 )
+from deepprune_core.experiments.replays import for_each, play_pruning
 from deepprune_core.experiments.representatives import play_choices, representatives_table
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.table2 import difference
@@ -94,14 +94,15 @@ def judges_compared(
     """Return both judges (and their cascade, if its width is given) on every reasoner."""
     judge = open_once(run)
     stored = once_scores(run, judge, traces)
-    found = {}
+    seen = []
     for one, dear in zip(traces, pairwise, strict=True):
         cheap = once_questions(run, judge, stored, one)
-        seen: dict[str, Sequence[StoredQuestion]] = {PAIRWISE: dear, NAME: cheap}
+        mine: dict[str, Sequence[StoredQuestion]] = {PAIRWISE: dear, NAME: cheap}
         if width is not None:
-            seen[CASCADE] = cascade_questions(cheap, dear, width)
-        found[one.model] = cost_rows(run, one, seen, judge_cost)
-    return found
+            mine[CASCADE] = cascade_questions(cheap, dear, width)
+        seen.append(mine)
+    found = for_each(run, cost_rows, traces, seen, [judge_cost] * len(seen))
+    return {one.model: rows for one, rows in zip(traces, found, strict=True)}
 
 
 def judges_table(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> Table:
@@ -160,10 +161,9 @@ def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
         return LEFT_OUT
     judge = open_once(run)
     stored = once_scores(run, judge, setup.traces)
-    choices = {
-        one.model: play_choices(run, one, once_questions(run, judge, stored, one))
-        for one in setup.traces
-    }
+    seen = [once_questions(run, judge, stored, one) for one in setup.traces]
+    found = for_each(run, play_choices, setup.traces, seen)
+    choices = {one.model: mine for one, mine in zip(setup.traces, found, strict=True)}
     table = representatives_table(run, choices, setup.judge_cost, name="representatives_once")
     return write_table(table, run.out)
 
@@ -175,7 +175,6 @@ def _one(found: Sequence[JudgeCost], name: str) -> JudgeCost:
 def results_at_scale(large: Run, judge: EncodeOnceJudge, judge_cost: float) -> list[Online]:
     """Return all methods of Table 2 with the judge that reads once; ``large``: :func:`at_scale`."""
     stored = once_scores(large, judge, large.online)
-    return [
-        play_online(large, one, once_questions(large, judge, stored, one), judge_cost)
-        for one in large.online
-    ]
+    seen = [once_questions(large, judge, stored, one) for one in large.online]
+    prices = [judge_cost] * len(seen)
+    return for_each(large, play_online, large.online, seen, prices)

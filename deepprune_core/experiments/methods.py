@@ -16,11 +16,10 @@ from deepprune_core.experiments.online import (
     play_all,
     play_consistency,
     play_deepconf,
-    play_pruning,
-    play_random,
     play_stopping,
     select,
 )
+from deepprune_core.experiments.replays import Replays, play_pruning, play_random
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.pruner import PruningConfig, StoredQuestion, symmetric_matrix
 
@@ -77,12 +76,14 @@ def play_online(
             for q in questions
         ],
     }
+    shared = Replays(questions)
     for suffix, scored in judges.items():
+        replays = Replays(scored) if suffix else shared
         for method, config in rules(run).items():
-            play = play_pruning(scored, config)
+            play = play_pruning(scored, config, replays)
             cells.append(play_all(run, f"{method}{suffix}", traces, play))
     cells.append(play_all(run, FAST, traces, play_pruning(questions, fast(run))))
-    drawn = play_random(questions, rules(run)["DeepPrune"])
+    drawn = play_random(questions, rules(run)["DeepPrune"], shared)
     cells.append(play_all(run, "random pruning", traces, drawn))
     curve = control_curve(run, traces)
     for method, (control, control_net) in CONTROLS.items():

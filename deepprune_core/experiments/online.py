@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from deepprune_core.judging.pair_scores import PairScores
 from deepprune_core.ledger import Ledger
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.online.stored import assemble, judged_pairs
-from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
+from deepprune_core.pruner import StoredQuestion
 from deepprune_core.truncation import Tokenizer, Truncation
 from deepprune_core.voting import majority
 
@@ -156,37 +156,6 @@ def play_all(
         method, traces.model, benchmark, right, table("generated"), table("kept"),
         table("judge"), baseline, passed,
     )  # fmt: skip
-
-
-def play_pruning(questions: Sequence[StoredQuestion], config: PruningConfig) -> Play:
-    """Return DeepPrune as a play."""
-
-    def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
-        question = questions[j]
-        outcome = replay(question, order.tolist(), config, rng)
-        finished = question.classes[list(outcome.finished)]
-        return outcome.right, outcome.ledger, bool((finished == question.gold_class).any())
-
-    return play
-
-
-def play_random(questions: Sequence[StoredQuestion], config: PruningConfig) -> Play:
-    """Return random pruning: as many traces finish as under ``config``, drawn by chance."""
-
-    def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
-        question = questions[j]
-        count = len(replay(question, order.tolist(), config, rng).finished)
-        ended = np.isin(np.arange(len(order)), rng.permutation(len(order))[:count])
-        voting = order[ended[order]]
-        ledger = Ledger(
-            kept=int(question.num_tokens[ended].sum()),
-            pruned=int(question.prefix_tokens[~ended].sum()),
-            baseline=int(question.num_tokens.sum()),
-        )
-        right = majority(question.classes[voting]).winner == question.gold_class
-        return right, ledger, bool((question.classes[voting] == question.gold_class).any())
-
-    return play
 
 
 def play_consistency(traces: GradedTraces) -> Play:

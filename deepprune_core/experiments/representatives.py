@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deepprune_core.clustering import Choosing, ClusteringConfig
-from deepprune_core.experiments.online import Cell, play_all, play_pruning
+from deepprune_core.experiments.online import Cell, play_all
+from deepprune_core.experiments.replays import play_pruning
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.table2 import difference
 from deepprune_core.experiments.text import count, rate

@@ -18,6 +18,7 @@ from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.readers import EMBEDDINGS, embedding_judge
+from deepprune_core.experiments.replays import for_each
 from deepprune_core.experiments.representatives import Choice, play_choices
 from deepprune_core.experiments.run import GradedTraces, Run, part_of
 from deepprune_core.experiments.stored_scores import open_scores, score_everything, sources_of
@@ -181,13 +182,8 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
 
 def online_results(run: Run, setup: OnlineSetup) -> list[Online]:
     """Return all methods on all reasoners."""
-    return [
-        play_online(run, traces, questions, setup.judge_cost)
-        for traces, questions in tqdm(
-            zip(setup.traces, setup.questions, strict=True), total=len(setup.traces),
-            desc="replay", unit="reasoner",
-        )
-    ]  # fmt: skip
+    prices = [setup.judge_cost] * len(setup.traces)
+    return for_each(run, play_online, setup.traces, setup.questions, prices)
 
 
 def threshold_results(run: Run, setup: OnlineSetup) -> tuple[str, tuple[ThresholdRow, ...]]:
@@ -199,13 +195,8 @@ def threshold_results(run: Run, setup: OnlineSetup) -> tuple[str, tuple[Threshol
 
 def choice_results(run: Run, setup: OnlineSetup) -> dict[str, list[Choice]]:
     """Return every choice of representatives on all reasoners."""
-    return {
-        traces.model: play_choices(run, traces, questions)
-        for traces, questions in tqdm(
-            zip(setup.traces, setup.questions, strict=True), total=len(setup.traces),
-            desc="representatives", unit="reasoner", delay=5,
-        )
-    }  # fmt: skip
+    found = for_each(run, play_choices, setup.traces, setup.questions)
+    return {traces.model: one for traces, one in zip(setup.traces, found, strict=True)}
 
 
 def hero_figure(run: Run, setup: OnlineSetup, results: Sequence[Online]) -> Figure:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.experiments.online import Cell, play_all, play_pruning, select
+from deepprune_core.experiments.online import Cell, play_all, select
+from deepprune_core.experiments.replays import Replays, play_pruning
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.metrics import Interval, bootstrap_mean
@@ -49,10 +50,10 @@ def threshold_rows(
     """Return every threshold of the profile on every benchmark."""
     rows = []
     for tau in run.profile.pruning.taus:
-        cells = []
+        cells, replays = [], Replays(questions)
         for finish in ("survivors", "largest_cluster"):
             config = run.profile.pruning.config(tau=tau, finish=finish)
-            cells.append(play_all(run, finish, traces, play_pruning(questions, config)))
+            cells.append(play_all(run, finish, traces, play_pruning(questions, config, replays)))
         for benchmark in benchmarks:
             mask = traces.benchmark_of == benchmark
             alone, voted = (select(cell, mask, benchmark) for cell in cells)
