@@ -22,6 +22,7 @@ from deepprune_core.experiments.judges import (
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import score_everything, sources_of
+from deepprune_core.experiments.threshold import chosen_tau
 from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.pair_scores import PairScores, read_pair_scores
 from deepprune_core.judging.score_cache import folder_fingerprint
@@ -185,3 +186,10 @@ def once_questions(
     A trace costs its prompt once, question and prefix, whatever it is compared with.
     """
     return stored_questions(traces, judge, run.cuts.online(), judge.encoder.tokenizer, stored)
+
+
+def once_tau(run: Run, judge: EncodeOnceJudge) -> float:
+    """Return the τ that suits this judge, chosen on the development questions."""
+    dev = run.teaching("development")
+    seen = stored_questions(dev, judge, run.cuts.online(), judge.encoder.tokenizer)
+    return chosen_tau(run, dev, seen)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from deepprune_core.experiments.cascade import CASCADE, PAIRWISE
+from deepprune_core.experiments.cascade import PAIRWISE
 from deepprune_core.experiments.encode_once import (
     NAME,
     has_once,
     once_questions,
     once_scores,
+    once_tau,
     open_once,
 )
 from deepprune_core.experiments.methods import Online, fast, play_online
@@ -22,6 +21,7 @@ from deepprune_core.experiments.online import (
     control_curve,
     play_all,
     play_consistency,
+    stored_questions,
 )
 from deepprune_core.experiments.replays import for_each, play_pruning
 from deepprune_core.experiments.representatives import play_choices, representatives_table
@@ -29,12 +29,14 @@ from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.table2 import difference
 from deepprune_core.experiments.table2_run import OnlineSetup
 from deepprune_core.experiments.text import count, percent, rate, span
-from deepprune_core.judging.cascade import unclear
+from deepprune_core.experiments.threshold import chosen_tau, with_tau
 from deepprune_core.judging.encode_once import EncodeOnceJudge
+from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.metrics import Interval
-from deepprune_core.pruner import StoredQuestion
+from deepprune_core.pruner import PruningConfig, StoredQuestion
 from deepprune_core.reporting.tables import Table, write_table
 
+OWN = ", τ = "  # before a threshold that was chosen for the judge
 LEFT_OUT = "Left out: the profile has no judge that reads each prefix once (judge.encode_once)."
 
 
@@ -52,34 +54,18 @@ class JudgeCost:
     against_net: Interval
 
 
-def cascade_questions(
-    once: Sequence[StoredQuestion], pairwise: Sequence[StoredQuestion], width: float
-) -> tuple[StoredQuestion, ...]:
-    """Return the questions as a cascade sees them: pairs that reading once leaves unclear."""
-    found = []
-    for cheap, dear in zip(once, pairwise, strict=True):
-        asked = unclear(cheap.scores, width)
-        found.append(
-            replace(
-                cheap,
-                scores=np.where(asked, dear.scores, cheap.scores),
-                judge_tokens=np.where(asked, dear.judge_tokens, 0),
-            )
-        )
-    return tuple(found)
+Seen = tuple[Sequence[StoredQuestion], PruningConfig]
+"""Questions as a judge sees them, and the rule that prunes them."""
 
 
 def cost_rows(
-    run: Run, traces: GradedTraces, judges: dict[str, Sequence[StoredQuestion]], judge_cost: float
+    run: Run, traces: GradedTraces, judges: dict[str, Seen], judge_cost: float
 ) -> list[JudgeCost]:
-    """Return every judge under the paper's rule, and reading pairs with one representative."""
+    """Return what every judge costs and what the vote keeps, on one reasoner."""
     everyone = play_all(run, "all traces", traces, play_consistency(traces))
-    curve, rule = control_curve(run, traces), run.profile.pruning.config()
-    plays = {name: play_pruning(seen, rule) for name, seen in judges.items()}
-    plays[f"{PAIRWISE}, fast"] = play_pruning(judges[PAIRWISE], fast(run))
-    found = []
-    for name, play in plays.items():
-        cell = play_all(run, name, traces, play)
+    curve, found = control_curve(run, traces), []
+    for name, (questions, rule) in judges.items():
+        cell = play_all(run, name, traces, play_pruning(questions, rule))
         control = control_cell(cell, curve, net_of=judge_cost)
         found.append(
             JudgeCost(name, cell, difference(run, cell, everyone), difference(run, cell, control))
@@ -87,22 +73,36 @@ def cost_rows(
     return found
 
 
-def judges_compared(
-    run: Run, traces: Sequence[GradedTraces], pairwise: Sequence[Sequence[StoredQuestion]],
-    judge_cost: float, width: float | None = None,
-) -> dict[str, list[JudgeCost]]:  # fmt: skip
-    """Return both judges (and their cascade, if its width is given) on every reasoner."""
-    judge = open_once(run)
-    stored = once_scores(run, judge, traces)
-    seen = []
-    for one, dear in zip(traces, pairwise, strict=True):
+def pairwise_tau(run: Run, setup: OnlineSetup) -> float:
+    """Return the τ that suits the pairwise judge, chosen on the development questions."""
+    dev = run.teaching("development")
+    seen = stored_questions(dev, setup.judge, run.cuts.online(), setup.tokenizer)
+    if isinstance(setup.judge, CachedJudge):
+        setup.judge.save()
+    return chosen_tau(run, dev, seen)
+
+
+def judges_compared(run: Run, setup: OnlineSetup) -> dict[str, list[JudgeCost]]:
+    """Return both judges on every reasoner, each at the paper's τ and at its own."""
+    judge, rule = open_once(run), run.profile.pruning.config()
+    stored = once_scores(run, judge, setup.traces)
+    dear_tau, cheap_tau = pairwise_tau(run, setup), once_tau(run, judge)
+    dear_rule, cheap_rule = (run.profile.pruning.config(tau=t) for t in (dear_tau, cheap_tau))
+    seen: list[dict[str, Seen]] = []
+    for one, dear in zip(setup.traces, setup.questions, strict=True):
         cheap = once_questions(run, judge, stored, one)
-        mine: dict[str, Sequence[StoredQuestion]] = {PAIRWISE: dear, NAME: cheap}
-        if width is not None:
-            mine[CASCADE] = cascade_questions(cheap, dear, width)
-        seen.append(mine)
-    found = for_each(run, cost_rows, traces, seen, [judge_cost] * len(seen))
-    return {one.model: rows for one, rows in zip(traces, found, strict=True)}
+        seen.append(
+            {
+                PAIRWISE: (dear, rule),
+                f"{PAIRWISE}, fast": (dear, fast(run)),
+                f"{PAIRWISE}{OWN}{dear_tau:g}": (dear, dear_rule),
+                NAME: (cheap, rule),
+                f"{NAME}{OWN}{cheap_tau:g}": (cheap, cheap_rule),
+            }
+        )
+    prices = [setup.judge_cost] * len(seen)
+    found = for_each(run, cost_rows, setup.traces, seen, prices)
+    return {one.model: rows for one, rows in zip(setup.traces, found, strict=True)}
 
 
 def judges_table(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> Table:
@@ -121,27 +121,29 @@ def judges_table(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float)
         tuple(rows),
         (f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token. "
          f"'{NAME}' is charged question and prefix once a trace; 'fast' asks one fixed "
-         "representative a cluster.",),
+         f"representative a cluster. τ is {run.profile.pruning.tau:g} where none is named; the "
+         "others were chosen on the development questions.",),
     )  # fmt: skip
 
 
 def judges_words(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> str:
     """Return what is saved with the judge counted."""
-    by_judge = {name: [_one(mine, name) for mine in found.values()] for name in (PAIRWISE, NAME)}
+    own = f"{NAME}{OWN}"
+    by_judge = {name: [_one(mine, name) for mine in found.values()] for name in (PAIRWISE, own)}
     saved = {
         name: span([percent(1 - one.cell.total_share(run, judge_cost).value) for one in mine])
         for name, mine in by_judge.items()
     }
-    once = by_judge[NAME]
+    once = by_judge[own]
     lost = span([f"{100 * one.against_all.value:+.1f}" for one in once])
     net = span([f"{100 * one.against_net.value:+.1f}" for one in once])
     run.headline(
-        "08", ("Tokens saved, judge counted, each prefix read once (%)", "–", saved[NAME]),
+        "08", ("Tokens saved, judge counted, each prefix read once (%)", "–", saved[own]),
         ("Accuracy then, against a vote of equal net cost (points)", "–", net),
     )  # fmt: skip
     return (
         f"With the judge counted, reading pairs saves {saved[PAIRWISE]} %, reading each prefix "
-        f"once {saved[NAME]} %. Accuracy then changes by {lost} points against all traces, and by "
+        f"once {saved[own]} %. Accuracy then changes by {lost} points against all traces, and by "
         f"{net} points against a plain vote that costs as much."
     )
 
@@ -150,7 +152,7 @@ def both_judges(run: Run, setup: OnlineSetup) -> Table | str:
     """Write and return what both judges cost, or say why there is only one."""
     if not has_once(run):
         return LEFT_OUT
-    found = judges_compared(run, setup.traces, setup.questions, setup.judge_cost)
+    found = judges_compared(run, setup)
     run.note("05-judges", judges_words(run, found, setup.judge_cost))
     return write_table(judges_table(run, found, setup.judge_cost), run.out)
 
@@ -162,6 +164,7 @@ def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
     judge = open_once(run)
     stored = once_scores(run, judge, setup.traces)
     seen = [once_questions(run, judge, stored, one) for one in setup.traces]
+    run = with_tau(run, once_tau(run, judge))
     found = for_each(run, play_choices, setup.traces, seen)
     choices = {one.model: mine for one, mine in zip(setup.traces, found, strict=True)}
     table = representatives_table(run, choices, setup.judge_cost, name="representatives_once")
@@ -169,7 +172,8 @@ def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
 
 
 def _one(found: Sequence[JudgeCost], name: str) -> JudgeCost:
-    return next(one for one in found if one.judge == name)
+    exact = [one for one in found if one.judge == name]
+    return next(iter(exact or [one for one in found if one.judge.startswith(name)]))
 
 
 def results_at_scale(large: Run, judge: EncodeOnceJudge, judge_cost: float) -> list[Online]:

@@ -219,7 +219,7 @@ def control(rule: str, what: str) -> Callable[[RunTables], list[Evidence]]:
 def counted_once(run: RunTables) -> list[Evidence]:
     """With a judge that reads each prefix once, counted, it beats a vote of the same cost."""
     column = "against a vote of equal net cost (points)"
-    rows = [r for r in run.rows("judge_costs") if r["judge"] == "encode once"]
+    rows = [r for r in run.rows("judge_costs") if r["judge"].startswith("encode once, τ")]
     return [
         Evidence(f"{r['reasoner']}: {r[column]} points", above(interval(r[column]), 0),
                  "judge_costs", run.num("table2"))

@@ -36,12 +36,16 @@ def cascade_lines(lines: Sequence[CascadeLine], ceilings: Sequence[float]) -> Fi
                       color=PALETTE[i])  # fmt: skip
     for i, top in enumerate(ceilings):
         axes.axhline(top, ls=":", lw=1.4, color=PALETTE[i])
-    for line in lines[:1]:
-        for place, word in ((0, "each prefix once"), (-1, "all pairs")):
-            axes.annotate(
-                word, (100 * line.tokens[place], line.values[place]), xytext=(0, 12),
-                textcoords="offset points", ha="center", fontsize=9, color=GREY,
-            )  # fmt: skip
+        axes.text(
+            0.99, top, "ceiling", transform=axes.get_yaxis_transform(), ha="right", va="bottom",
+            fontsize=9, color=PALETTE[i],
+        )  # fmt: skip
+    first = lines[0]
+    for place, word, side in ((0, "each prefix once", "left"), (-1, "all pairs", "right")):
+        axes.annotate(
+            word, (100 * first.tokens[place], first.values[place]), xytext=(0, 12),
+            textcoords="offset points", ha=side, fontsize=9, color=GREY,
+        )  # fmt: skip
     axes.set(xlabel="judges' tokens, % of reading all pairs", ylabel="AUROC")
     axes.margins(x=0.08, y=0.18)
     axes.legend(fontsize=9)

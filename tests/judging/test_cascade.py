@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepprune_core.experiments.judge_costs import cascade_questions
 from deepprune_core.judging.cascade import CascadeJudge, margins, unclear, width_for
 from deepprune_core.judging.inputs import JudgeInput
-from deepprune_core.pruner import StoredQuestion
 
 PAIRS = [JudgeInput("q", str(i), "other") for i in range(40)]
 
@@ -56,23 +54,3 @@ def test_sure_scores_have_finite_margins_and_bad_widths_are_refused() -> None:
     assert np.isfinite(margins(np.array([0.0, 1.0]))).all()
     with pytest.raises(ValueError, match="at least 0"):
         CascadeJudge(Fixed(0, 1), Fixed(1, 1), -1.0)
-
-
-def test_stored_questions_follow_the_same_rule() -> None:
-    rng = np.random.default_rng(5)
-
-    def question(cost: int) -> StoredQuestion:
-        scores = rng.random((6, 6))
-        return StoredQuestion(
-            "q", 0, np.zeros(6, int), np.full(6, 90), np.full(6, 9), (scores + scores.T) / 2,
-            np.full((6, 6), cost), encode_tokens=np.full(6, 20),
-        )  # fmt: skip
-
-    cheap, dear = question(0), question(40)
-    (found,) = cascade_questions([cheap], [dear], 0.4)
-    asked = unclear(cheap.scores, 0.4)
-    assert 0 < asked.mean() < 1
-    np.testing.assert_array_equal(found.scores[asked], dear.scores[asked])
-    np.testing.assert_array_equal(found.scores[~asked], cheap.scores[~asked])
-    np.testing.assert_array_equal(found.judge_tokens, np.where(asked, 40, 0))
-    assert found.encode_tokens is cheap.encode_tokens
