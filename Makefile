@@ -66,7 +66,7 @@ endif
 DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges public-traces behaviour world-check \
-	readme findings server benchmark test lint format types check-notebooks verify clean clean-venv
+	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -194,6 +194,10 @@ benchmark: $(SMOLLM2) ## Measure all methods on vLLM's server (docs/benchmark_on
 
 test: $(INSTALLED) ## Run the tests
 	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
+
+soak: $(INSTALLED) ## Try the randomised tests much longer: twenty kills each, thousands of examples
+	DEEPPRUNE_KILLS=20 $(PY) -m pytest tests/test_kills.py
+	DEEPPRUNE_EXAMPLES=2000 $(PY) -m pytest tests -m hypothesis --durations=5
 
 lint: $(INSTALLED) ## Check style and format
 	$(PY) -m ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.workflow.profile import ROOT
 
 BIRCH = ROOT / "data" / "miniature" / "models" / "birch"
-settings.register_profile("steady", deadline=None, derandomize=True)
+EXAMPLES = int(os.environ.get("DEEPPRUNE_EXAMPLES", "100"))  # `make soak` sets more
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=EXAMPLES)
 settings.load_profile("steady")
 
 

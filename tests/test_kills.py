@@ -23,7 +23,7 @@ from deepprune_core.workflow.rehearsal import prepare
 
 PAPER = ROOT / "deepprune_core" / "profiles" / "paper.yaml"
 JUDGE = "4-reasoning_words-both-train"
-KILLS = 10
+KILLS = int(os.environ.get("DEEPPRUNE_KILLS", "4"))  # `make soak` sets more
 
 
 @pytest.fixture(scope="module")
