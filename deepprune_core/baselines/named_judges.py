@@ -55,7 +55,10 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
 
         key = os.environ.get("OPENAI_API_KEY") or None
         return NamedJudge(open_endpoint_judge(name, base, key), 0.5)
-    return NamedJudge(_trained(Path(name), base), 0.5)
+    from deepprune_core.judging.loading import saved_tau
+
+    tau = saved_tau(Path(name))
+    return NamedJudge(_trained(Path(name), base), 0.5 if tau is None else tau)
 
 
 def _trained(folder: Path, base: str | None) -> Judge:

@@ -24,6 +24,7 @@ from deepprune_core.experiments.encode_once import (
     once_name,
     once_scores,
     once_settings,
+    once_tau,
     open_once,
     train_once,
 )
@@ -111,6 +112,9 @@ def make_once(run: Run) -> None:
     made = run.work / "judges" / target.name
     result = train_once(run, made)
     publish(made, target)
+    manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+    manifest["tau"] = once_tau(run, open_once(run))  # `--judge FOLDER` takes it from there
+    write_atomically(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     print(f"{target.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
 

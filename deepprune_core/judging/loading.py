@@ -109,6 +109,15 @@ def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:
     return JudgePrompt(**stored["prompt"]), int(stored["config"]["max_tokens"])
 
 
+def saved_tau(folder: Path) -> float | None:
+    """Return the threshold that was chosen for a judge, or None where its manifest names none."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return None
+    tau = json.loads(manifest.read_text(encoding="utf-8")).get("tau")
+    return None if tau is None else float(tau)
+
+
 def base_of_adapter(folder: Path, named: str | None = None) -> Path | str:
     """Return the folder of an adapter's base model; where it is not at hand, the base's name.
 

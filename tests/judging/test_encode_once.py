@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head
 from deepprune_core.judging.inputs import JudgeInput, reading_tokens
-from deepprune_core.judging.loading import load_encode_once
+from deepprune_core.judging.loading import MANIFEST, load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.judging.same_text import SameTextJudge
 from deepprune_core.miniature.model import build_model
@@ -165,6 +167,12 @@ def test_the_saved_judge_repeats_the_validation(trained: TrainResult, tmp_path: 
     assert auroc(held_out.labels, scores) == pytest.approx(trained.validation_auroc, abs=2e-3)
     named = open_named_judge(str(trained.folder), str(tmp_path / "base")).judge
     np.testing.assert_array_equal(named.score(held_out.inputs), scores)
+    shutil.copytree(trained.folder, tmp_path / "tuned")
+    manifest = json.loads((tmp_path / "tuned" / MANIFEST).read_text())
+    (tmp_path / "tuned" / MANIFEST).write_text(json.dumps({**manifest, "tau": 0.55}))
+    taus = [open_named_judge(str(f), str(tmp_path / "base")).tau
+            for f in (trained.folder, tmp_path / "tuned")]  # fmt: skip
+    assert taus == [0.5, 0.55]
 
 
 def test_a_stopped_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
