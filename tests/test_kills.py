@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("DEEPPRUNE_KILLS", "4"))  # `make soak` sets more
 
 @pytest.fixture(scope="module")
 def rehearsed():
-    folder = ROOT / "build" / "kills"
+    folder = ROOT / "build" / f"kills-{os.getpid()}"  # two runs of the tests do not meet
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path = prepare(PAPER, folder)
