@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deepprune_core.focal import focal_loss
-from deepprune_core.judge import weights_digest
 from deepprune_core.judging.encode_once import (
     HEAD,
     EncodeOnceJudge,
@@ -32,8 +30,8 @@ from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import trainable
 from deepprune_core.training.plan import TrainConfig, plan_batches, rate_scale
 from deepprune_core.training.report import machine, outcome, validated
+from deepprune_core.training.start import finished_before, identity_of, work_folder
 from deepprune_core.training.state import (
-    MANIFEST,
     CheckpointFolder,
     HistoryRow,
     LabelledPairs,
@@ -65,20 +63,14 @@ def train_encode_once(
     Raises:
         ValueError: no training pairs, pairs without questions (``groups``), or ``out`` / its
             checkpoint has another configuration.
+        FileExistsError: ``out`` holds something that is no finished training.
         FloatingPointError: loss or gradient is not finite.
     """
     if not len(train) or train.groups is None or config.lora_rank is None:
         raise ValueError("expected training pairs with their questions, and a LoRA rank; got none")
-    identity = {
-        "kind": "encode once",
-        "config": asdict(config),
-        "prompt": asdict(prompt),
-        "train_sha256": train.digest,
-        "validation_sha256": validation.digest,
-        "base_sha256": weights_digest(model, torch.bfloat16),
-    }
-    if (out / MANIFEST).is_file():
-        return finished_result(out, identity)
+    identity = {"kind": "encode once", **identity_of(config, model, prompt, train, validation)}
+    if (result := finished_before(out, identity)) is not None:
+        return result
     run = _Training(config, model, tokenizer, prompt, train, validation, out, identity)
     return run.run(on_step)
 
@@ -130,8 +122,7 @@ class _Training:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        work = out.with_name(out.name + ".work")
-        self.checkpoints = CheckpointFolder(work, parameters, self.optimizer, identity)
+        self.checkpoints = CheckpointFolder(work_folder(out), parameters, self.optimizer, identity)
         self.history, self.seconds = self.checkpoints.read()
 
     def run(self, on_step: Callable[[HistoryRow], None] | None) -> TrainResult:

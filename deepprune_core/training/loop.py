@@ -9,11 +9,9 @@ epochs nor the focal settings: all are fields of :class:`TrainConfig`.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from deepprune_core.judge import CausalLMJudge, pad_right, weights_digest
+from deepprune_core.judge import CausalLMJudge, pad_right
 from deepprune_core.judging.packing import pack
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.passes import Pass, PassPlanner
 from deepprune_core.training.plan import TrainConfig, rate_scale
 from deepprune_core.training.report import machine, outcome, validated
+from deepprune_core.training.start import finished_before, identity_of, work_folder
 from deepprune_core.training.state import (
-    MANIFEST,
     CheckpointFolder,
     HistoryRow,
     LabelledPairs,
@@ -71,18 +69,9 @@ def train_judge(
     """
     if not len(train):
         raise ValueError("expected at least one training pair, got none; check the pair set")
-    identity = {
-        "config": asdict(config),
-        "prompt": asdict(prompt),
-        "train_sha256": train.digest,
-        "validation_sha256": validation.digest,
-        "base_sha256": weights_digest(model, torch.bfloat16),
-    }
-    if (out / MANIFEST).is_file():
-        shutil.rmtree(_work_folder(out), ignore_errors=True)
-        return finished_result(out, identity)
-    if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out}: expected no folder, got one without {MANIFEST}; move it")
+    identity = identity_of(config, model, prompt, train, validation)
+    if (result := finished_before(out, identity)) is not None:
+        return result
     run = _Training(config, model, tokenizer, prompt, train, validation, out, identity, compiled)
     return run.run(on_step)
 
@@ -129,7 +118,7 @@ class _Training:
         )
         verdict = VerdictModel(self.model, self.judge.labels, compiled=compiled)
         self.module, self.optimizer = self.accelerator.prepare(verdict, optimizer)
-        self.checkpoints = CheckpointFolder(_work_folder(out), parameters, optimizer, identity)
+        self.checkpoints = CheckpointFolder(work_folder(out), parameters, optimizer, identity)
         self.history, self.seconds = self.checkpoints.read()
 
     def run(self, on_step: Callable[[HistoryRow], None] | None) -> TrainResult:
@@ -232,10 +221,6 @@ class _Training:
         return focal_loss(
             chosen, labels, gamma=self.config.gamma, alpha=self.config.alpha, reduction="sum"
         )
-
-
-def _work_folder(out: Path) -> Path:
-    return out.with_name(out.name + ".work")
 
 
 def _manifest(run: _Training) -> dict[str, Any]:

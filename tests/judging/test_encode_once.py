@@ -195,6 +195,14 @@ def test_a_stopped_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
         train(replace(config, gamma=1.0), tmp_path / "cut")
 
 
+def test_a_folder_of_someone_else_is_refused_before_any_step(tmp_path: Path) -> None:
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="move it"):
+        train(QUICK, tmp_path / "judge")
+    assert (tmp_path / "judge" / "notes.txt").read_text() == "mine"
+
+
 def test_a_file_that_is_no_head_is_refused(trained: TrainResult) -> None:
     with pytest.raises(ValueError, match="expected the head"):
         load_head(trained.folder / "adapter_model.safetensors")
