@@ -120,8 +120,8 @@ def open_once(run: Run) -> EncodeOnceJudge:
 
     settings = run.profile.judge
     return load_encode_once(
-        base_model(run), once_folder(run), batch_tokens=settings.batch_tokens,
-        autocast=settings.autocast,
+        base_model(run), once_folder(run), device=best_device(),
+        batch_tokens=settings.batch_tokens, autocast=settings.autocast,
     )  # fmt: skip
 
 

@@ -222,7 +222,8 @@ def open_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
             dtype=dtype_of(settings.dtype), device=best_device(),
             symmetric=symmetric, batch_tokens=settings.batch_tokens,
-            autocast=autocast, packed=settings.packed, compiled=compiled,
+            autocast=autocast, packed=settings.packed or best_device() == "cuda",
+            compiled=compiled,
         )  # fmt: skip
 
     return CachedJudge(load, ScoreCache(fingerprint, scores))

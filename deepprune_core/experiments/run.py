@@ -163,8 +163,8 @@ class Run:
         if notebook in ("03", "04", "07"):
             if profile.judge.base is None or profile.traces.train is None:
                 return "the profile names no base model for the judge, or no training traces"
-            if profile.traces.development is None or profile.traces.leaky is None:
-                return "the profile names no development traces, or none for the leakage test"
+            if profile.traces.development is None:
+                return "the profile names no development traces"
             if not self.has_judges:
                 return f"no judge is trained yet; run `make judges PROFILE={profile.name}`"
         if notebook == "08" and profile.judge.encode_once is None:

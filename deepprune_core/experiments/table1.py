@@ -202,6 +202,8 @@ def _ranking(worst: JudgeResult, overlapping: bool) -> list[str]:
 
 def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
     """Write and return the leakage table, or say why there is none."""
+    if run.profile.traces.leaky is None:
+        return "The profile names no traces on the tests' questions that could teach a judge."
     clean = [r for r in results if r.row == "both" and r.cut == run.cuts.online()]
     if not clean or not is_trained(run, leaky_spec(run)):
         return "The judge that knows the tests' questions is not trained yet; see `make judges`."

@@ -38,7 +38,8 @@ class Trained:
 
 def all_specs(run: Run) -> tuple[JudgeSpec, ...]:
     """Return every judge of Table 1, the leakage test and Figure 4, each once."""
-    specs = (*table1_specs(run), leaky_spec(run), *sweep_specs(run))
+    leaky = () if run.profile.traces.leaky is None else (leaky_spec(run),)
+    specs = (*table1_specs(run), *leaky, *sweep_specs(run))
     return tuple({spec.name: spec for spec in specs}.values())
 
 

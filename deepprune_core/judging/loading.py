@@ -81,7 +81,9 @@ def load_judge(
     return CausalLMJudge(model, tokenizer, prompt, max_tokens, **settings)
 
 
-def load_encode_once(source: str | Path, adapter: Path, **settings: Any) -> EncodeOnceJudge:
+def load_encode_once(
+    source: str | Path, adapter: Path, *, device: str = "cpu", **settings: Any
+) -> EncodeOnceJudge:
     """Return the judge that reads each prefix once, saved in the folder ``adapter``.
 
     ``settings`` go to :class:`EncodeOnceJudge`.
@@ -94,8 +96,9 @@ def load_encode_once(source: str | Path, adapter: Path, **settings: Any) -> Enco
     trained = saved_prompt(adapter)
     if trained is None:
         raise ValueError(f"{adapter / MANIFEST}: expected a prompt, got none; train the judge anew")
-    model, tokenizer = load_causal_lm(source, adapter=adapter)
-    return EncodeOnceJudge(model, load_head(adapter / HEAD), tokenizer, *trained, **settings)
+    model, tokenizer = load_causal_lm(source, adapter=adapter, device=device)
+    head = load_head(adapter / HEAD).to(device)
+    return EncodeOnceJudge(model, head, tokenizer, *trained, **settings)
 
 
 def saved_prompt(folder: Path) -> tuple[JudgePrompt, int] | None:

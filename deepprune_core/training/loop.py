@@ -98,11 +98,12 @@ class _Training:
         # Mixed precision is ours (autocast below), so that training and scoring agree.
         self.accelerator = Accelerator(mixed_precision="no")
         self.dtype = next(model.parameters()).dtype
-        self.model = trainable(model, config)
+        self.model = trainable(model.to(self.accelerator.device), config)
         micro = config.micro_tokens or config.batch_tokens
         self.judge = CausalLMJudge(
-            self.model, tokenizer, prompt, config.max_tokens, micro, autocast=config.autocast
-        )
+            self.model, tokenizer, prompt, config.max_tokens, micro, autocast=config.autocast,
+            packed=self.accelerator.device.type == "cuda",
+        )  # fmt: skip
         encode = self.judge.encoder.encode
         self.pairs = [encode(p.question, p.first, p.second) for p in train.inputs]
         self.planner = PassPlanner(train.inputs, self.pairs, config)

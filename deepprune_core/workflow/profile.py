@@ -98,8 +98,8 @@ class JudgeSection(Section):
     ``adapters`` is the folder of all shipped judges, one folder a spec; ``scores`` holds the
     online judge's scores of all stored pairs. ``autocast``: judges score in bf16;
     ``train_autocast``: they train in it. ``share_heads``: see :class:`TrainConfig`; ``packed``:
-    see :class:`CausalLMJudge`; ``compiled``: `make judges` compiles long trainings, which takes a
-    minute for a judge of a few layers and many for a deep one.
+    see :class:`CausalLMJudge` (a GPU always packs); ``compiled``: `make judges` compiles long
+    trainings, which takes a minute for a judge of a few layers and many for a deep one.
     ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.

@@ -26,11 +26,28 @@ def script() -> ModuleType:
 
 
 def test_all_kinds_of_work_run_at_toy_size(script: ModuleType, tmp_path: Path) -> None:
-    settings = ["--size", "toy", "--batch", "2", "--tokens", "64", "--steps", "1"]
+    work = ["lora:2", "lora:2:checkpointed", "full:2:checkpointed", "score:2"]
+    settings = ["--size", "toy", "--tokens", "64", "--steps", "1", "--work", *work]
     script.main([*settings, "--device", "cpu", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text())
-    assert [one["work"] for one in found["found"]] == ["lora", "full", "score"]
+    names = ["lora, 2 pairs", "lora, 2 pairs, checkpointed", "full, 2 pairs, checkpointed",
+             "score, 2 pairs"]  # fmt: skip
+    assert [one["work"] for one in found["found"]] == names
     assert all(one["pairs_per_second"] > 0 for one in found["found"])
+
+
+@pytest.mark.parametrize("text", ["walk", "lora:many", "score:8:fast"])
+def test_unknown_work_is_refused(
+    script: ModuleType, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        script.main(["--work", text])
+    assert "expected score|lora|full" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_said(script: ModuleType) -> None:
+    missing = script.Measured("full, 64 pairs", *[float("nan")] * 4)
+    assert "does not fit" in script.table_of([missing], 1e12, "a GPU").to_markdown()
 
 
 def test_operations_agree_with_torchs_count(script: ModuleType) -> None:
