@@ -180,7 +180,7 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         f"The best row is {best.name} with AUROC {number(best.auroc)}; the paper's is 25 words "
         f"with both switches ({top:.3f} in v1, {reference.table1_v2_auroc:.3f} in v2).",
         f"Training changes the average by {gain:+.3f} over the zero-shot base "
-        f"({number(zero.auroc)})" + (", in the direction the paper reports." if gain > 0 else "."),
+        f"({number(zero.auroc)})" + _direction(best, zero),
         *(_ranking(worst, overlapping) if len(results) > 1 else []),
         *(
             [f"Tokens and words with both switches: {number(both['tokens'].auroc)} and "
@@ -192,6 +192,12 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         f"A reader of no trace that knows each question's agreement rate has {best.oracle:.3f} "
         "pooled: pooled AUROC rewards knowing the question.",
     )  # fmt: skip
+
+
+def _direction(best: JudgeResult, zero: JudgeResult) -> str:
+    if best.auroc.low <= zero.auroc.high:
+        return "; the intervals overlap, so training shows no effect here."
+    return ", in the direction the paper reports."
 
 
 def _ranking(worst: JudgeResult, overlapping: bool) -> list[str]:
