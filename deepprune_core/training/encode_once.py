@@ -6,8 +6,6 @@ The loss, the oversampling and the data are those of the pairwise judge
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from deepprune_core.focal import focal_loss
 from deepprune_core.judging.encode_once import (
@@ -28,19 +25,11 @@ from deepprune_core.judging.encode_once import (
 )
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import trainable
-from deepprune_core.training.plan import TrainConfig, plan_batches, rate_scale
-from deepprune_core.training.report import machine, outcome, validated
-from deepprune_core.training.start import finished_before, identity_of, work_folder
-from deepprune_core.training.state import (
-    CheckpointFolder,
-    HistoryRow,
-    LabelledPairs,
-    TrainResult,
-    finished_result,
-    write_result,
-)
-
-_PROGRESS_AFTER_S = 5.0
+from deepprune_core.training.plan import TrainConfig, plan_batches
+from deepprune_core.training.report import machine, outcome
+from deepprune_core.training.start import finished_before, identity_of
+from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult, write_result
+from deepprune_core.training.steps import Steps, StepSize
 
 
 def train_encode_once(
@@ -75,8 +64,10 @@ def train_encode_once(
     return run.run(on_step)
 
 
-class _Training:
+class _Training(Steps):
     """One run: model, head, optimizer, plan and log."""
+
+    judge: EncodeOnceJudge
 
     def __init__(
         self,
@@ -89,13 +80,12 @@ class _Training:
         out: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.config, self.tokenizer, self.out, self.identity = config, tokenizer, out, identity
-        self.train, self.validation = train, validation
-        self.model = trainable(model, config)
-        decoder = self.model.get_decoder()
+        super().__init__(config, train, validation, out, identity)
+        self.tokenizer = tokenizer
+        self.module = self.model = trainable(model, config)
         self.device = next(self.model.parameters()).device
         if self.device.type == "cpu":  # fused attention with a mask: slow backwards
-            decoder.set_attn_implementation("eager")
+            self.model.get_decoder().set_attn_implementation("eager")
         torch.manual_seed(config.seed)
         self.head = PairHead(int(model.config.hidden_size)).to(self.device)
         self.judge = EncodeOnceJudge(
@@ -103,7 +93,7 @@ class _Training:
             config.micro_tokens or config.batch_tokens, autocast=config.autocast,
         )  # fmt: skip
         self.questions = _Questions(train, self.judge)
-        self.plan = [
+        plan = [
             (epoch, batch)
             for epoch in range(config.epochs)
             for batch in plan_batches(
@@ -112,64 +102,22 @@ class _Training:
             )
         ]  # fmt: skip
         parts = (("model", self.model), ("head", self.head))
-        parameters = {
-            f"{part}.{name}": p
-            for part, module in parts
-            for name, p in module.named_parameters()
-            if p.requires_grad
-        }
-        self.parameters = list(parameters.values())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+        self.open(
+            plan,
+            {
+                f"{part}.{name}": p
+                for part, module in parts
+                for name, p in module.named_parameters()
+                if p.requires_grad
+            },
         )
-        self.checkpoints = CheckpointFolder(work_folder(out), parameters, self.optimizer, identity)
-        self.history, self.seconds = self.checkpoints.read()
 
-    def run(self, on_step: Callable[[HistoryRow], None] | None) -> TrainResult:
-        """Train the steps that are missing, then write the result."""
-        bar = tqdm(
-            total=len(self.plan), initial=len(self.history), desc="train judge", unit="step",
-            delay=_PROGRESS_AFTER_S,
-        )  # fmt: skip
-        for step in range(len(self.history), len(self.plan)):
-            started = time.monotonic()
-            row = self._step(step)
-            if (step + 1) % self.config.evaluate_every == 0 or step + 1 == len(self.plan):
-                self.judge.forget()
-                row = validated(row, self.validation, self.judge)
-            self.history.append(row)
-            self.seconds += time.monotonic() - started
-            if (step + 1) % self.config.checkpoint_every == 0:
-                self.checkpoints.write(self.history, self.seconds)
-            bar.update()
-            bar.set_postfix(loss=f"{row.loss:.4f}", refresh=False)
-            if on_step is not None:
-                on_step(row)
-        bar.close()
-        self._export()
-        return finished_result(self.out, self.identity)
-
-    def _step(self, step: int) -> HistoryRow:
-        config, (epoch, batch) = self.config, self.plan[step]
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
-        self.model.train()
-        scale = rate_scale(step, len(self.plan), warmup=config.warmup, schedule=config.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * scale
+    def backward(self, batch: np.ndarray) -> StepSize:
+        """Accumulate the gradients of some questions' pairs."""
+        self.judge.forget()  # what it remembers is of weights that are about to change
         loss, pairs = self._loss(batch)
         loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm))
-        if not math.isfinite(loss.item()) or not math.isfinite(norm):
-            raise FloatingPointError(
-                f"expected a finite loss and gradient, got {loss.item()} and {norm} at step "
-                f"{step}; lower the learning rate, or train in fp32 (autocast false)"
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        before = self.history[-1] if self.history else HistoryRow(0, 0, 0, 0, 0.0, 0.0, 0.0)
-        tokens = before.tokens + int(self.questions.tokens[batch].sum())
-        rate = config.learning_rate * scale
-        return HistoryRow(step + 1, epoch, before.pairs + pairs, tokens, loss.item(), rate, norm)
+        return StepSize(loss.item(), pairs, int(self.questions.tokens[batch].sum()))
 
     def _loss(self, batch: np.ndarray) -> tuple[Tensor, int]:
         """Return the mean focal loss over all pairs of some questions, and how many there are."""
@@ -185,7 +133,8 @@ class _Training:
         loss = focal_loss(logits, labels, gamma=self.config.gamma, alpha=self.config.alpha)
         return loss, len(rows)
 
-    def _export(self) -> None:
+    def export(self) -> None:
+        """Write adapter, head, history and manifest."""
         manifest = {
             **self.identity,
             **outcome(self.history, self.seconds),
@@ -198,7 +147,6 @@ class _Training:
             self.out, self.model, self.tokenizer, history=self.history, manifest=manifest,
             extra={HEAD: self.head.state_dict()},
         )  # fmt: skip
-        self.checkpoints.remove()
 
 
 class _Questions:

@@ -8,8 +8,6 @@ epochs nor the focal settings: all are fields of :class:`TrainConfig`.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,28 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from deepprune_core.judge import CausalLMJudge, pad_right
 from deepprune_core.judging.packing import pack
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.passes import Pass, PassPlanner
-from deepprune_core.training.plan import TrainConfig, rate_scale
-from deepprune_core.training.report import machine, outcome, validated
-from deepprune_core.training.start import finished_before, identity_of, work_folder
-from deepprune_core.training.state import (
-    CheckpointFolder,
-    HistoryRow,
-    LabelledPairs,
-    TrainResult,
-    finished_result,
-    write_result,
-)
+from deepprune_core.training.plan import TrainConfig
+from deepprune_core.training.report import machine, outcome
+from deepprune_core.training.start import finished_before, identity_of
+from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult, write_result
+from deepprune_core.training.steps import Steps, StepSize
 
 __all__ = ["HistoryRow", "LabelledPairs", "TrainConfig", "TrainResult", "train_judge"]
-
-_PROGRESS_AFTER_S = 5.0
 
 
 def train_judge(
@@ -76,7 +65,7 @@ def train_judge(
     return run.run(on_step)
 
 
-class _Training:
+class _Training(Steps):
     """One run: model, optimizer, plan and log."""
 
     def __init__(
@@ -93,10 +82,11 @@ class _Training:
     ) -> None:
         from accelerate import Accelerator
 
-        self.config, self.tokenizer, self.out, self.identity = config, tokenizer, out, identity
-        self.train, self.validation = train, validation
+        super().__init__(config, train, validation, out, identity)
+        self.tokenizer = tokenizer
         # Mixed precision is ours (autocast below), so that training and scoring agree.
         self.accelerator = Accelerator(mixed_precision="no")
+        self.is_main = self.accelerator.is_main_process
         self.dtype = next(model.parameters()).dtype
         self.model = trainable(model.to(self.accelerator.device), config)
         micro = config.micro_tokens or config.batch_tokens
@@ -107,86 +97,39 @@ class _Training:
         encode = self.judge.encoder.encode
         self.pairs = [encode(p.question, p.first, p.second) for p in train.inputs]
         self.planner = PassPlanner(train.inputs, self.pairs, config)
-        self.plan = [
+        self.module = VerdictModel(self.model, self.judge.labels, compiled=compiled)
+        plan = [
             (epoch, batch)
             for epoch in range(config.epochs)
             for batch in self.planner.epoch(np.random.default_rng([config.seed, epoch]))
         ]
-        parameters = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        self.parameters = list(parameters.values())
-        optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        verdict = VerdictModel(self.model, self.judge.labels, compiled=compiled)
-        self.module, self.optimizer = self.accelerator.prepare(verdict, optimizer)
-        self.checkpoints = CheckpointFolder(work_folder(out), parameters, optimizer, identity)
-        self.history, self.seconds = self.checkpoints.read()
+        self.open(plan, {n: p for n, p in self.model.named_parameters() if p.requires_grad})
 
-    def run(self, on_step: Callable[[HistoryRow], None] | None) -> TrainResult:
-        """Train the steps that are missing, then write the result."""
-        start, main = len(self.history), self.accelerator.is_main_process
-        bar = tqdm(
-            total=len(self.plan),
-            initial=start,
-            desc="train judge",
-            unit="step",
-            disable=not main,
-            delay=_PROGRESS_AFTER_S,
-        )
-        for step in range(start, len(self.plan)):
-            started = time.monotonic()
-            row = self._step(step)
-            if main and ((step + 1) % self.config.evaluate_every == 0 or self._is_last(step)):
-                row = validated(row, self.validation, self.judge)
-            self.history.append(row)
-            self.seconds += time.monotonic() - started
-            if main and (step + 1) % self.config.checkpoint_every == 0:
-                self.checkpoints.write(self.history, self.seconds)
-            bar.update()
-            bar.set_postfix(loss=f"{row.loss:.4f}", refresh=False)
-            if on_step is not None:
-                on_step(row)
-        bar.close()
-        if main:
-            self._export()
+    def prepared(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Return the optimizer as accelerate wraps it, the module with it."""
+        self.module, wrapped = self.accelerator.prepare(self.module, optimizer)
+        return wrapped
+
+    def clip(self) -> float:
+        """Clip the gradient over all processes."""
+        return float(self.accelerator.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
+
+    def wait(self) -> None:
+        """Wait until the main process has written the result."""
         self.accelerator.wait_for_everyone()
-        return finished_result(self.out, self.identity)
 
-    def _export(self) -> None:
+    def export(self) -> None:
+        """Write weights, tokenizer, history and manifest."""
         if self.config.lora_rank is None:
             self.model.to(self.dtype)
         write_result(
             self.out, self.model, self.tokenizer, history=self.history, manifest=_manifest(self)
         )
-        self.checkpoints.remove()
 
-    def _is_last(self, step: int) -> bool:
-        return step + 1 == len(self.plan)
-
-    def _step(self, step: int) -> HistoryRow:
-        """Make one optimizer step; every process takes its share of the batch."""
-        config, accelerator = self.config, self.accelerator
-        epoch, batch = self.plan[step]
-        # Dropout, if any, is a function of (seed, step): a resumed run draws the same.
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
-        self.module.train()
-        rate = config.learning_rate * rate_scale(
-            step, len(self.plan), warmup=config.warmup, schedule=config.schedule
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss = accelerator.reduce(self._backward(batch), "sum").item()
-        norm = float(accelerator.clip_grad_norm_(self.parameters, config.max_grad_norm))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise FloatingPointError(
-                f"expected a finite loss and gradient, got {loss} and {norm} at step {step}; "
-                "lower the learning rate, or train in fp32 (autocast false)"
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        before = self.history[-1] if self.history else HistoryRow(0, 0, 0, 0, 0.0, 0.0, 0.0)
-        tokens = before.tokens + int(self.planner.lengths[batch].sum())
-        return HistoryRow(step + 1, epoch, before.pairs + len(batch), tokens, loss, rate, norm)
+    def backward(self, batch: np.ndarray) -> StepSize:
+        """Accumulate this process's gradients; the loss is that of the whole batch."""
+        loss = self.accelerator.reduce(self._backward(batch), "sum").item()
+        return StepSize(loss, len(batch), int(self.planner.lengths[batch].sum()))
 
     def _backward(self, batch: np.ndarray) -> Tensor:
         """Accumulate this process's gradients; return its part of the batch's mean loss.
