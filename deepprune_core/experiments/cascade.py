@@ -9,23 +9,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepprune_core.experiments.encode_once import NAME
-from deepprune_core.experiments.judges import (
-    adapter_folder,
-    online_spec,
-    open_judge,
-    test_data,
-    validation_data,
-)
+from deepprune_core.experiments.judges import online_spec, test_data, validation_data
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess, within_values
-from deepprune_core.experiments.stored_scores import open_scores, preload
-from deepprune_core.experiments.table1 import SCORES, bound_rows, ceilings
-from deepprune_core.experiments.text import NOTHING, number, percent
+from deepprune_core.experiments.table1 import (
+    bound_rows,
+    ceilings,
+    knowing_judge,
+    skill_columns,
+    skill_row,
+)
+from deepprune_core.experiments.text import number, percent
 from deepprune_core.judging.cascade import CascadeJudge, unclear, width_for
 from deepprune_core.judging.encode_once import EncodeOnceJudge, texts_of
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.pair_data import JudgeData
-from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.metrics import Interval, auroc, bootstrap
 from deepprune_core.reporting.plots_cascade import CascadeLine, cascade_lines
 from deepprune_core.reporting.tables import Table
@@ -65,17 +63,6 @@ class Compared:
     width: float
 
 
-def pairwise_judge(run: Run, data: Sequence[JudgeData]) -> CachedJudge:
-    """Return the shipped pairwise judge, knowing its shipped scores of the test pairs."""
-    adapter = adapter_folder(run, online_spec(run))
-    own = run.work / "scores" / "cascade.parquet"
-    judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
-    stored = open_scores(adapter / SCORES, judge, run.profile.traces.unseen, run.unseen)
-    for part, traces in zip(data, run.unseen, strict=True):
-        preload(judge, stored, traces, traces.pairs, part.inputs)
-    return judge
-
-
 def chosen_width(once: Judge, pairwise: Judge, held_out: JudgeData) -> float:
     """Return the least width that loses at most ``ENOUGH`` AUROC on the development questions."""
     cheap = once.score(held_out.inputs)
@@ -91,28 +78,46 @@ def compare_judges(run: Run, once: EncodeOnceJudge) -> Compared:
     """Return both judges and their cascade on the unseen reasoners."""
     cut, tokenizer = run.cuts.online(), once.encoder.tokenizer
     data, held_out = test_data(run, cut, tokenizer), validation_data(run, cut, tokenizer)
-    pairwise = pairwise_judge(run, data)
+    own = run.work / "scores" / "cascade.parquet"
+    pairwise = knowing_judge(run, online_spec(run), data, own)
     width = chosen_width(once, pairwise, held_out)
     widths = [width_for(once.score(held_out.inputs), share) for share in SHARES]
     paired, alone = assess(run, PAIRWISE, pairwise, data, cut), assess(run, NAME, once, data, cut)
     both = assess(run, CASCADE, CascadeJudge(once, pairwise, width), data, cut)
     pairwise.save()
-    steps = tuple(_step(once, pairwise, data, one) for one in widths)
+    read = [_Read.of(once, pairwise, part) for part in data]
+    steps = tuple(_step(once, pairwise, data, read, one) for one in widths)
     return Compared(paired, alone, both, steps, paired_loss(run, alone, paired), width)
 
 
-def _step(once: EncodeOnceJudge, pairwise: Judge, data: Sequence[JudgeData], width: float) -> Step:
+@dataclass(frozen=True)
+class _Read:
+    """What reading a reasoner's test pairs costs: all prefixes once, and each pair (n,)."""
+
+    once: int
+    pairs: np.ndarray
+
+    @classmethod
+    def of(cls, once: EncodeOnceJudge, pairwise: Judge, data: JudgeData) -> _Read:
+        texts = {text for pair in data.inputs for text in texts_of(pair)}
+        return cls(int(once.text_tokens(sorted(texts)).sum()), pairwise.num_tokens(data.inputs))
+
+
+def _step(
+    once: EncodeOnceJudge,
+    pairwise: Judge,
+    data: Sequence[JudgeData],
+    read: Sequence[_Read],
+    width: float,
+) -> Step:
     """Return the cascade at one width; every prefix counts once, at its own length."""
     rows = []
-    for part in data:
-        cheap = once.score(part.inputs)
-        asked = unclear(cheap, width)
+    for part, cost in zip(data, read, strict=True):
+        asked = unclear(once.score(part.inputs), width)
         scores = CascadeJudge(once, pairwise, width).score(part.inputs)
-        texts = {text for pair in part.inputs for text in texts_of(pair)}
-        whole = pairwise.num_tokens(part.inputs)
-        spent = once.text_tokens(sorted(texts)).sum() + whole[asked].sum()
+        spent = cost.once + cost.pairs[asked].sum()
         rows.append(
-            (asked.mean(), spent / whole.sum(), auroc(part.same, scores),
+            (asked.mean(), spent / cost.pairs.sum(), auroc(part.same, scores),
              np.nanmean(within_values(part, scores)))
         )  # fmt: skip
     return Step(width, *(float(x) for x in np.mean(rows, axis=0)))
@@ -136,20 +141,12 @@ def paired_loss(run: Run, one: JudgeResult, other: JudgeResult) -> Interval:
 def skill_table(run: Run, found: Compared) -> Table:
     """Return the skill of reading pairs, reading once, and both."""
     results = (found.pairwise, found.once, found.cascade)
-    rows = [
-        (r.cut.label, r.name, NOTHING, number(r.auroc), number(r.within), NOTHING, number(r.tnr),
-         *(number(p.auroc) for p in r.parts))
-        for r in results
-    ]  # fmt: skip
-    columns = (
-        "truncation", "judge", "AUROC paper", "AUROC ours", "within question", "TNR@0.2 paper",
-        "TNR@0.2 ours", *(f"AUROC {p.model}" for p in found.once.parts),
-    )  # fmt: skip
+    columns = skill_columns("judge", found.once.parts)
     return Table(
         "encode_once",
         f"A judge that reads each prefix once, beside the paper's. {run.profile.caption}",
         columns,
-        (*rows, *bound_rows(run, results, len(columns))),
+        (*(skill_row(r, r.name) for r in results), *bound_rows(run, results, len(columns))),
         (f"N: {found.once.num_pairs} pairs, {found.once.auroc.num_questions} questions. Reading "
          f"once minus reading pairs: {number(found.loss)}, paired by question. The cascade's width "
          f"was chosen on the development questions: the least that loses at most {ENOUGH} there.",),

@@ -16,6 +16,7 @@ from deepprune_core.experiments.judges import (
     judge_prompt,
     labelled,
     online_spec,
+    refuse_difference,
     training_pairs,
     validation_data,
 )
@@ -170,12 +171,7 @@ def refuse_foreign(
         found = stored.get(traces.model, traces.traces.questions[q].question_id, len(groups[q]))
         assert found is not None  # all pairs have just been scored
         known.append(found[0][i, j])
-    worst = float(np.abs(judge.score(data.inputs) - np.array(known)).max(initial=0.0))
-    if worst > BF16_TOLERANCE:
-        raise ValueError(
-            f"expected stored scores within {BF16_TOLERANCE}, got a difference of {worst:.4f}; "
-            f"delete {what} and run again"
-        )
+    refuse_difference(np.array(known), judge.score(data.inputs), BF16_TOLERANCE, what)
 
 
 def once_questions(

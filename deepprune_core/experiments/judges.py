@@ -242,6 +242,15 @@ def score_afresh(
         ValueError: it exceeds ``tolerance``: scores and weights do not belong together.
     """
     anew = CachedJudge(judge.factory, ScoreCache(judge.cache.fingerprint)).score(inputs)
+    return refuse_difference(stored, anew, tolerance, what)
+
+
+def refuse_difference(stored: np.ndarray, anew: np.ndarray, tolerance: float, what: str) -> float:
+    """Return the largest difference of two sets of scores (n,); ``what`` holds the stored ones.
+
+    Raises:
+        ValueError: it exceeds ``tolerance``.
+    """
     worst = float(np.abs(stored - anew).max(initial=0.0))
     if worst > tolerance:
         raise ValueError(

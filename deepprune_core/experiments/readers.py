@@ -17,7 +17,7 @@ from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.judges import test_data
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
-from deepprune_core.experiments.table1 import bound_rows
+from deepprune_core.experiments.table1 import bound_rows, skill_columns, skill_row
 from deepprune_core.experiments.text import NOTHING, number
 from deepprune_core.experiments.untrained import sentence_bert
 from deepprune_core.judging.pair_data import JudgeData, judge_data
@@ -80,15 +80,8 @@ def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
         "SentenceBERT cosine": f"{reference.figure2bc['sentence_bert'].auroc:.2f}",
         "Zero-shot judge": f"{reference.figure2bc['zero_shot'].auroc:.2f}",
     }
-    rows = [
-        (r.cut.label, r.name, paper.get(r.name, NOTHING), number(r.auroc), number(r.within),
-         NOTHING, number(r.tnr), *(number(p.auroc) for p in r.parts))
-        for r in readers
-    ]  # fmt: skip
-    columns = (
-        "truncation", "reader", "AUROC paper", "AUROC ours", "within question", "TNR@0.2 paper",
-        "TNR@0.2 ours", *(f"AUROC {p.model}" for p in readers[0].parts),
-    )  # fmt: skip
+    rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in readers]
+    columns = skill_columns("reader", readers[0].parts)
     return Table(
         "readers",
         f"Who can tell from the beginnings whether two traces will agree. {run.profile.caption}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from deepprune_core.experiments.judges import (
     test_data,
 )
 from deepprune_core.experiments.run import Run
-from deepprune_core.experiments.skill import JudgeResult, assess, ceiling
+from deepprune_core.experiments.skill import JudgeResult, Tested, assess, ceiling
 from deepprune_core.experiments.stored_scores import open_scores, preload
 from deepprune_core.experiments.text import NOTHING, number, percent
+from deepprune_core.judging.pair_data import JudgeData
+from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.reporting.plots import Compared
 from deepprune_core.reporting.reference import Cut, Reference, load_reference
 from deepprune_core.reporting.tables import Table, write_table
@@ -47,12 +50,8 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     if not is_trained(run, spec):
         raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
     cut, shipped = spec.truncation, adapter / SCORES
-    own = run.work / "scores" / f"{spec.name}.parquet"
-    judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
     data = test_data(run, cut, tokenizer)
-    stored = open_scores(shipped, judge, run.profile.traces.unseen, run.unseen)
-    for part, traces in zip(data, run.unseen, strict=True):
-        preload(judge, stored, traces, traces.pairs, part.inputs)
+    judge = knowing_judge(run, spec, data, run.work / "scores" / f"{spec.name}.parquet")
     result = assess(run, f"{cut.label}, {ROW_NAMES[spec.row]}", judge, data, cut, spec.row)
     if judge.num_hits:
         rows = run.rng("check", spec.name).permutation(len(data[0]))[:CHECKED]
@@ -60,6 +59,19 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
         score_afresh(judge, sample, judge.score(sample), BF16_TOLERANCE, str(shipped))
     judge.save()
     return result
+
+
+def knowing_judge(run: Run, spec: JudgeSpec, data: Sequence[JudgeData], own: Path) -> CachedJudge:
+    """Return a trained judge that knows its shipped scores of the test pairs, which are ``data``.
+
+    ``own``: where it keeps those that it computes.
+    """
+    adapter = adapter_folder(run, spec)
+    judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
+    stored = open_scores(adapter / SCORES, judge, run.profile.traces.unseen, run.unseen)
+    for part, traces in zip(data, run.unseen, strict=True):
+        preload(judge, stored, traces, traces.pairs, part.inputs)
+    return judge
 
 
 def assess_all(run: Run, specs: Sequence[JudgeSpec], tokenizer: Any) -> list[JudgeResult]:
@@ -88,6 +100,20 @@ def ceilings(run: Run, results: Sequence[JudgeResult]) -> list[JudgeResult]:
     return [one for one in found if one is not None]
 
 
+def skill_columns(first: str, parts: Sequence[Tested]) -> tuple[str, ...]:
+    """Return the columns of :func:`skill_row`; ``first`` names what is compared."""
+    return ("truncation", first, "AUROC paper", "AUROC ours", "within question", "TNR@0.2 paper",
+            "TNR@0.2 ours", *(f"AUROC {p.model}" for p in parts))  # fmt: skip
+
+
+def skill_row(
+    result: JudgeResult, name: str, paper: tuple[str, str] = (NOTHING, NOTHING)
+) -> tuple[str, ...]:
+    """Return a judge's skill as cells; ``paper``: the AUROC and TNR reported for it."""
+    return (result.cut.label, name, paper[0], number(result.auroc), number(result.within),
+            paper[1], number(result.tnr), *(number(p.auroc) for p in result.parts))  # fmt: skip
+
+
 def bound_rows(run: Run, results: Sequence[JudgeResult], columns: int) -> list[tuple[str, ...]]:
     """Return the ceiling of every cut and the question oracle as rows of ``columns`` cells.
 
@@ -113,20 +139,11 @@ def paper_cut(cut: Truncation) -> Cut:
 def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
     """Return Table 1: eight judges, AUROC and TNR@FNR=0.2, ours and the paper's averages."""
     reference = load_reference()
-    columns = (
-        "truncation", "training", "AUROC paper", "AUROC ours", "within question",
-        "TNR@0.2 paper", "TNR@0.2 ours", *(f"AUROC {p.model}" for p in results[0].parts),
-    )  # fmt: skip
+    columns = skill_columns("training", results[0].parts)
     rows: list[tuple[str, ...]] = []
     for result in results:
         auroc, tnr = reference.table1[paper_cut(result.cut)][result.row]["average"]
-        rows.append(
-            (
-                result.cut.label, ROW_NAMES[result.row], f"{auroc:.3f}", number(result.auroc),
-                number(result.within), f"{tnr:.3f}", number(result.tnr),
-                *(number(p.auroc) for p in result.parts),
-            )
-        )  # fmt: skip
+        rows.append(skill_row(result, ROW_NAMES[result.row], (f"{auroc:.3f}", f"{tnr:.3f}")))
     showed = np.mean([p.data.showed_answer for r in results for p in r.parts])
     first = results[0]
     return Table(

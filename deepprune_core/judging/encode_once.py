@@ -27,6 +27,7 @@ from deepprune_core.judging.prompts import EncodedPair, JudgePrompt, PairEncoder
 
 HEAD = "head.safetensors"
 PAIRS_AT_ONCE = 65_536
+KEPT_TEXTS = 50_000  # some 10 kB each with their text
 Text = tuple[str, str]
 """A question and a prefix."""
 
@@ -109,6 +110,8 @@ class EncodeOnceJudge:
         max_tokens: longest text (default: the model's context).
         batch_tokens: padded tokens a forward pass reads at most.
         autocast: run the model's layers in bf16 autocast; the head stays fp32.
+        keep: prefixes whose vectors are kept; beyond, the oldest are forgotten, and read and
+            counted again when asked for. A call may hold more while it works.
     """
 
     def __init__(
@@ -121,8 +124,9 @@ class EncodeOnceJudge:
         batch_tokens: int = 8_192,
         *,
         autocast: bool = False,
+        keep: int = KEPT_TEXTS,
     ) -> None:
-        self.model, self.head = model, head
+        self.model, self.head, self.keep = model, head, keep
         limit = max_tokens or int(model.config.max_position_embeddings)
         self.encoder = TextEncoder(tokenizer, prompt, limit)
         self.batch_tokens, self.autocast = batch_tokens, autocast
@@ -149,6 +153,7 @@ class EncodeOnceJudge:
                     for side in (0, 1)
                 )
                 margins.append(self.head(first.to(device), second.to(device)).double().cpu())
+        self._forget_oldest()
         found = torch.cat(margins).numpy()
         if not np.isfinite(found).all():
             raise FloatingPointError(
@@ -186,6 +191,11 @@ class EncodeOnceJudge:
             vectors = encode_texts(self.model.get_decoder(), self.head, encoded, self.batch_tokens)
         for text, vector in zip(new, vectors.float().cpu().numpy(), strict=True):
             self._vectors[text] = vector
+
+    def _forget_oldest(self) -> None:
+        for text in list(self._vectors)[: max(0, len(self._vectors) - self.keep)]:
+            del self._vectors[text]
+            self._counted.discard(text)
 
     def forget(self) -> None:
         """Drop all vectors, as after a change of the weights."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from deepprune_core.baselines.named_judges import open_named_judge
-from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head
+from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head, texts_of
 from deepprune_core.judging.inputs import JudgeInput, reading_tokens
 from deepprune_core.judging.loading import MANIFEST, load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
@@ -100,6 +100,17 @@ def test_a_prefix_is_read_and_counted_once() -> None:
     alone = one.text_tokens([("5", text) for text in texts])
     assert one.num_tokens(pairs).sum() == alone.sum()
     assert one.num_tokens(pairs).sum() == 0
+
+
+def test_it_forgets_the_oldest_prefixes_beyond_its_limit() -> None:
+    pairs, limited, whole = some_pairs(30, seed=4), judge(keep=6), judge()
+    for start in range(0, 30, 5):
+        part = pairs[start : start + 5]
+        np.testing.assert_allclose(limited.score(part), whole.score(part), atol=1e-6)
+        limited.num_tokens(part)
+        assert len(limited._vectors) <= 6
+    recent = dict.fromkeys(text for pair in pairs[25:] for text in texts_of(pair))
+    assert set(list(recent)[-2:]) <= set(limited._vectors)
 
 
 def test_the_replay_charges_a_trace_and_not_a_pair() -> None:
