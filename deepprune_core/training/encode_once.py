@@ -101,16 +101,16 @@ class _Training(Steps):
                 np.random.default_rng([config.seed, epoch]), bucket=len(self.questions.tokens),
             )
         ]  # fmt: skip
-        parts = (("model", self.model), ("head", self.head))
-        self.open(
-            plan,
-            {
-                f"{part}.{name}": p
-                for part, module in parts
-                for name, p in module.named_parameters()
-                if p.requires_grad
-            },
-        )
+        self.open(plan)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Return the adapter's and the head's parameters."""
+        return {
+            f"{part}.{name}": p
+            for part, module in (("model", self.model), ("head", self.head))
+            for name, p in module.named_parameters()
+            if p.requires_grad
+        }
 
     def backward(self, batch: np.ndarray) -> StepSize:
         """Accumulate the gradients of some questions' pairs."""

@@ -9,7 +9,7 @@ epochs nor the focal settings: all are fields of :class:`TrainConfig`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.passes import Pass, PassPlanner
 from deepprune_core.training.plan import TrainConfig
 from deepprune_core.training.report import machine, outcome
+from deepprune_core.training.sharding import shard, sync_gradients, whole_weights
 from deepprune_core.training.start import finished_before, identity_of
 from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult, write_result
 from deepprune_core.training.steps import Steps, StepSize
@@ -42,26 +43,37 @@ def train_judge(
     out: Path,
     on_step: Callable[[HistoryRow], None] | None = None,
     compiled: bool = False,
+    sharded: bool = False,
 ) -> TrainResult:
     """Return the result of training, whose adapter (or model) is written to ``out``.
 
     ``model`` is changed in place. Work in progress lies in ``<out>.work``: a killed run goes
     on from its last checkpoint with the same batches. A finished ``out`` is returned as it is.
     ``on_step`` is called after each step. ``compiled`` compiles the passes that share heads,
-    which pays after some minutes. ``out`` receives weights (safetensors), tokenizer,
+    which pays after some minutes. ``sharded`` spreads weights, gradients and the optimizer's state
+    over the processes (FSDP), for a judge that one GPU does not hold; all weights are trained
+    then. ``out`` receives weights (safetensors), tokenizer,
     history.csv and manifest.json, whole or not at all.
 
     Raises:
-        ValueError: no training pairs, or ``out`` / its checkpoint has another configuration.
+        ValueError: no training pairs, sharding with LoRA or in one process, or ``out`` / its
+            checkpoint has another configuration.
         FileExistsError: ``out`` holds something that is no finished training.
         FloatingPointError: loss or gradient is not finite.
     """
     if not len(train):
         raise ValueError("expected at least one training pair, got none; check the pair set")
+    if sharded and config.lora_rank is not None:
+        raise ValueError(
+            f"expected lora_rank null where weights are sharded, got {config.lora_rank}; set it "
+            "to null, or train the adapter on one GPU"
+        )
     identity = identity_of(config, model, prompt, train, validation)
     if (result := finished_before(out, identity)) is not None:
         return result
-    run = _Training(config, model, tokenizer, prompt, train, validation, out, identity, compiled)
+    run = _Training(
+        config, model, tokenizer, prompt, train, validation, out, identity, compiled, sharded
+    )  # fmt: skip
     return run.run(on_step)
 
 
@@ -79,6 +91,7 @@ class _Training(Steps):
         out: Path,
         identity: dict[str, Any],
         compiled: bool,
+        sharded: bool,
     ) -> None:
         from accelerate import Accelerator
 
@@ -86,7 +99,12 @@ class _Training(Steps):
         self.tokenizer = tokenizer
         # Mixed precision is ours (autocast below), so that training and scoring agree.
         self.accelerator = Accelerator(mixed_precision="no")
-        self.is_main = self.accelerator.is_main_process
+        self.is_main, self.is_sharded = self.accelerator.is_main_process, sharded
+        if sharded and self.accelerator.num_processes == 1:
+            raise ValueError(
+                "expected several processes where weights are sharded, got one; start them with "
+                "accelerate launch, or do not shard"
+            )
         self.dtype = next(model.parameters()).dtype
         self.model = trainable(model.to(self.accelerator.device), config)
         micro = config.micro_tokens or config.batch_tokens
@@ -98,15 +116,23 @@ class _Training(Steps):
         self.pairs = [encode(p.question, p.first, p.second) for p in train.inputs]
         self.planner = PassPlanner(train.inputs, self.pairs, config)
         self.module = VerdictModel(self.model, self.judge.labels, compiled=compiled)
+        if sharded:
+            shard(self.module)
         plan = [
             (epoch, batch)
             for epoch in range(config.epochs)
             for batch in self.planner.epoch(np.random.default_rng([config.seed, epoch]))
         ]
-        self.open(plan, {n: p for n, p in self.model.named_parameters() if p.requires_grad})
+        self.open(plan)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Return the parameters that are trained."""
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
     def prepared(self, optimizer: torch.optim.Optimizer) -> Any:
         """Return the optimizer as accelerate wraps it, the module with it."""
+        if self.is_sharded:
+            return optimizer
         self.module, wrapped = self.accelerator.prepare(self.module, optimizer)
         return wrapped
 
@@ -120,11 +146,15 @@ class _Training(Steps):
 
     def export(self) -> None:
         """Write weights, tokenizer, history and manifest."""
-        if self.config.lora_rank is None:
+        weights = whole_weights(self.model, self.dtype) if self.is_sharded else None
+        if not self.is_main:
+            return
+        if self.config.lora_rank is None and weights is None:
             self.model.to(self.dtype)
         write_result(
-            self.out, self.model, self.tokenizer, history=self.history, manifest=_manifest(self)
-        )
+            self.out, self.model, self.tokenizer, history=self.history, manifest=_manifest(self),
+            weights=weights,
+        )  # fmt: skip
 
     def backward(self, batch: np.ndarray) -> StepSize:
         """Accumulate this process's gradients; the loss is that of the whole batch."""
@@ -138,18 +168,38 @@ class _Training(Steps):
         depend on how a batch is split into passes or processes.
         """
         accelerator = self.accelerator
-        mine = batch[accelerator.process_index :: accelerator.num_processes]
-        weight = 1.0 / len(batch) if len(mine) else 0.0
-        mine = mine if len(mine) else batch[:1]  # every process must take part in the sync
-        passes = self.planner.passes(mine)
+        passes = self._passes(batch)
         total = torch.zeros((), device=accelerator.device)
-        for i, one in enumerate(passes):
-            last_pass = i + 1 == len(passes)
-            with nullcontext() if last_pass else accelerator.no_sync(self.module):
+        for i, (one, weight) in enumerate(passes):
+            with self._synced(i + 1 == len(passes)):
                 loss = self._loss(one) * weight
                 accelerator.backward(loss * accelerator.num_processes)  # the sync averages
             total += loss.detach()
         return total
+
+    def _passes(self, batch: np.ndarray) -> list[tuple[Pass, float]]:
+        """Return this process's passes and the weights of their losses.
+
+        All processes make at least one, and equally many where weights are sharded; those that
+        only keep company weigh nothing.
+        """
+        count, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = batch[rank::count]
+        passes = [(one, 1.0 / len(batch)) for one in self.planner.passes(mine)]
+        company = (self.planner.passes(batch[:1])[0], 0.0)
+        least = 1
+        if self.is_sharded:
+            least = max(len(self.planner.passes(batch[i::count])) for i in range(count))
+        return [*passes, *[company] * (least - len(passes))]
+
+    def _synced(self, on: bool) -> AbstractContextManager[None]:
+        """Return a context whose backward pass averages gradients over processes, or does not."""
+        if self.is_sharded:
+            sync_gradients(self.module, on)
+        elif not on:
+            synced: AbstractContextManager[None] = self.accelerator.no_sync(self.module)
+            return synced
+        return nullcontext()
 
     def _loss(self, one: Pass) -> Tensor:
         """Return the summed loss of a pass's pairs."""

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from deepprune_core.judge import JudgeInput
+from deepprune_core.training.sharding import like, whole
 
 HISTORY, MANIFEST = "history.csv", "manifest.json"
 _POSITION, _WEIGHTS, _OPTIMIZER = "position.json", "weights.safetensors", "optimizer.safetensors"
@@ -130,16 +131,22 @@ def write_result(
     history: Sequence[HistoryRow],
     manifest: dict[str, Any],
     extra: dict[str, dict[str, Tensor]] | None = None,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
     """Write weights, tokenizer, history and, last, the manifest; then name the folder.
 
     ``model`` is a LoRA model (its adapter is written) or a causal language model; ``extra``:
-    more weights by file name. The manifest gets the sha256 of every weights file.
+    more weights by file name; ``weights``: the model's own, where it holds only shards of them.
+    The manifest gets the sha256 of every weights file.
     """
     fresh = out.with_name(out.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     # "auto" would ask the hub whether the base model's vocabulary was resized.
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    options: dict[str, Any] = (
+        {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    )
+    if weights is not None:
+        options["state_dict"] = weights
     _shorten_base_names(model)
     model.save_pretrained(fresh, **options)
     tokenizer.save_pretrained(fresh)
@@ -147,9 +154,9 @@ def write_result(
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, fresh / name)
     write_history(history, fresh / HISTORY)
     digests = {}
-    for weights in sorted(fresh.glob("*.safetensors")):
-        weights.chmod(0o644)  # safetensors writes 0600
-        digests[weights.name] = sha256(weights.read_bytes()).hexdigest()
+    for path in sorted(fresh.glob("*.safetensors")):
+        path.chmod(0o644)  # safetensors writes 0600
+        digests[path.name] = sha256(path.read_bytes()).hexdigest()
     text = json.dumps({**manifest, "sha256": digests}, indent=2) + "\n"
     (fresh / MANIFEST).write_text(text, encoding="utf-8")
     os.replace(fresh, out)
@@ -224,23 +231,26 @@ class CheckpointFolder:
         self.work, self._identity = work, identity
         self._parameters, self._optimizer = parameters, optimizer
 
-    def write(self, history: Sequence[HistoryRow], seconds: float) -> None:
-        """Write weights, optimizer, history and seconds of work so far."""
+    def write(self, history: Sequence[HistoryRow], seconds: float, *, here: bool = True) -> None:
+        """Write weights, optimizer, history and seconds of work so far.
+
+        ``here``: whether this process writes; where weights are sharded, all must call.
+        """
+        weights = {k: whole(v) for k, v in self._parameters.items()}
+        names, state = list(self._parameters), self._optimizer.state_dict()["state"]
+        moments = {
+            f"{key}:{names[i]}": whole(value)
+            for i, entry in state.items()
+            for key, value in entry.items()
+        }
+        if not here:
+            return
         fresh, current = self.work / "checkpoint.tmp", self.work / "checkpoint"
         old = self.work / "checkpoint.old"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        weights = {k: v.detach().cpu().contiguous() for k, v in self._parameters.items()}
         save_file(weights, fresh / _WEIGHTS)
-        names, state = list(self._parameters), self._optimizer.state_dict()["state"]
-        save_file(
-            {
-                f"{key}:{names[i]}": value.detach().cpu().contiguous()
-                for i, entry in state.items()
-                for key, value in entry.items()
-            },
-            fresh / _OPTIMIZER,
-        )
+        save_file(moments, fresh / _OPTIMIZER)
         write_history(history, fresh / HISTORY)
         position = {"seconds": seconds, "identity": self._identity}
         (fresh / _POSITION).write_text(json.dumps(position), encoding="utf-8")
@@ -269,14 +279,15 @@ class CheckpointFolder:
         refuse_other_identity(position["identity"], self._identity, folder)
         with torch.no_grad():
             for name, value in load_file(folder / _WEIGHTS).items():
-                self._parameters[name].copy_(value)
+                self._parameters[name].copy_(like(value, self._parameters[name]))
         index = {name: i for i, name in enumerate(self._parameters)}
-        whole = self._optimizer.state_dict()
-        whole["state"] = {}
+        saved = self._optimizer.state_dict()
+        saved["state"] = {}
         for key, value in load_file(folder / _OPTIMIZER).items():
             kind, name = key.split(":", 1)
-            whole["state"].setdefault(index[name], {})[kind] = value
-        self._optimizer.load_state_dict(whole)
+            kept = like(value, self._parameters[name])
+            saved["state"].setdefault(index[name], {})[kind] = kept
+        self._optimizer.load_state_dict(saved)
         return read_history(folder / HISTORY), float(position["seconds"])
 
 

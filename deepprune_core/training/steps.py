@@ -22,6 +22,7 @@ from tqdm import tqdm
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.training.plan import TrainConfig, rate_scale
 from deepprune_core.training.report import validated
+from deepprune_core.training.sharding import readable
 from deepprune_core.training.start import work_folder
 from deepprune_core.training.state import (
     CheckpointFolder,
@@ -52,6 +53,7 @@ class Steps(ABC):
     judge: Judge
     module: torch.nn.Module
     is_main = True
+    is_sharded = False
 
     def __init__(
         self,
@@ -72,8 +74,13 @@ class Steps(ABC):
     def export(self) -> None:
         """Write the result, whole or not at all."""
 
-    def open(self, plan: list[tuple[int, np.ndarray]], parameters: dict[str, Tensor]) -> None:
-        """Take the plan, (epoch, batch) per step, and go on from a checkpoint of ``parameters``."""
+    @abstractmethod
+    def learned(self) -> dict[str, Tensor]:
+        """Return the parameters that are trained, by name; shards are taken as they are."""
+
+    def open(self, plan: list[tuple[int, np.ndarray]]) -> None:
+        """Take the plan, (epoch, batch) per step, and go on from the last checkpoint."""
+        parameters = self.learned()
         self.plan, self.parameters = plan, list(parameters.values())
         plain = torch.optim.AdamW(
             self.parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
@@ -104,22 +111,29 @@ class Steps(ABC):
             started = time.monotonic()
             row = self._step(step)
             last = step + 1 == len(self.plan)
-            if self.is_main and ((step + 1) % config.evaluate_every == 0 or last):
-                row = validated(row, self.validation, self.judge)
+            if self._takes_part and ((step + 1) % config.evaluate_every == 0 or last):
+                with readable(self.module):
+                    row = validated(row, self.validation, self.judge)
             self.history.append(row)
             self.seconds += time.monotonic() - started
-            if self.is_main and (step + 1) % config.checkpoint_every == 0:
-                self.checkpoints.write(self.history, self.seconds)
+            if self._takes_part and (step + 1) % config.checkpoint_every == 0:
+                self.checkpoints.write(self.history, self.seconds, here=self.is_main)
             bar.update()
             bar.set_postfix(loss=f"{row.loss:.4f}", refresh=False)
             if on_step is not None:
                 on_step(row)
         bar.close()
-        if self.is_main:
+        if self._takes_part:
             self.export()
+        if self.is_main:
             self.checkpoints.remove()
         self.wait()
         return finished_result(self.out, self.identity)
+
+    @property
+    def _takes_part(self) -> bool:
+        """Whether this process helps with what the main one writes: all do who hold shards."""
+        return self.is_main or self.is_sharded
 
     def wait(self) -> None:  # noqa: B027 - one process has nothing to wait for
         """Wait for the other processes, if there are any."""
