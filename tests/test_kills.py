@@ -5,6 +5,7 @@ The commands are the real ones, on the rehearsal's tiny models.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from deepprune_core.formats.trace_files import read_traces
-from deepprune_core.workflow.profile import ROOT
+from deepprune_core.workflow.profile import ROOT, load_profile
 from deepprune_core.workflow.rehearsal import prepare
 
 PAPER = ROOT / "deepprune_core" / "profiles" / "paper.yaml"
@@ -114,10 +115,15 @@ def test_killed_sampling_gives_the_same_traces(rehearsed):
     assert [p.name for p in target.parent.iterdir()] == [target.name]
 
 
+def sampled(profile: Path) -> None:
+    """Sample the profile's traces, unless they are there."""
+    if not (profile.parent / "traces" / "train-v2.parquet").is_file():
+        run(module("workflow.collect", profile, "--engine", "transformers", "--limit", "12"),
+            profile)  # fmt: skip
+
+
 def test_killed_training_and_scoring_give_the_same_judge(rehearsed):
-    if not (rehearsed.parent / "traces" / "train-v2.parquet").is_file():
-        run(module("workflow.collect", rehearsed, "--engine", "transformers", "--limit", "12"),
-            rehearsed)  # fmt: skip
+    sampled(rehearsed)
     command = module("experiments.make_judges", rehearsed, JUDGE)
     seconds = run(command, rehearsed)
     made = [rehearsed.parent / "judges" / JUDGE / "adapter_model.safetensors",
@@ -130,3 +136,35 @@ def test_killed_training_and_scoring_give_the_same_judge(rehearsed):
     assert run_with_kills(command, rehearsed, seconds, folders) >= 1
     assert [path.read_bytes() for path in made] == whole
     assert not list(rehearsed.parent.rglob("*.tmp"))
+
+
+def test_processes_that_share_a_judge_go_on_after_a_kill(rehearsed):
+    sampled(rehearsed)
+    content = yaml.safe_load(rehearsed.read_text())
+    place = rehearsed.parent.relative_to(ROOT)
+    content["judge"] |= {
+        "lora_rank": None, "sharded": True, "checkpoint_every": 1, "adapters": f"{place}/full",
+        "adapter": f"{place}/full/{JUDGE}", "scores": f"{place}/full-scores/online.parquet",
+    }  # fmt: skip
+    profile = rehearsed.with_name("sharded.yaml")
+    profile.write_text(yaml.safe_dump(content))
+    command = module("experiments.make_judges", profile, JUDGE)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launched = [command[0], *launcher, *command[1:]]
+    where = {**environment(profile), "ACCELERATE_USE_CPU": "1"}
+    killed = subprocess.Popen(launched, env=where, cwd=ROOT, start_new_session=True)
+    work = load_profile(profile).judge.work / "judges" / f"{JUDGE}.work"
+    until = time.monotonic() + 120
+    while not (work / "checkpoint" / "history.csv").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    subprocess.run(["pkill", "-KILL", "-f", str(profile)], check=True)  # launcher and processes
+    assert killed.wait() == -signal.SIGKILL
+    assert (work / "checkpoint" / "history.csv").is_file()
+
+    done = subprocess.run(launched, env=where, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-6000:]
+    made = rehearsed.parent / "full" / JUDGE
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert manifest["processes"] == 2 and (made / "model.safetensors").is_file()
+    assert (made / "pairs.parquet").is_file() and not work.exists()
+    assert done.stdout.count("validation AUROC") == 1  # one process speaks for all

@@ -145,8 +145,12 @@ def train(
     pairs: int | None = None,
     on_step: Callable[[HistoryRow], None] | None = None,
     compiled: bool = False,
+    sharded: bool = False,
 ) -> TrainResult:
-    """Return the trained judge of a spec; one that is already trained is not trained again."""
+    """Return the trained judge of a spec; one that is already trained is not trained again.
+
+    ``compiled``, ``sharded``: see :func:`train_judge`.
+    """
     from deepprune_core.judging.loading import load_causal_lm
     from deepprune_core.training.loop import TrainConfig, train_judge
 
@@ -175,7 +179,7 @@ def train(
     return train_judge(
         config, model, tokenizer, prompt=judge_prompt(run, tokenizer), train=labelled(data),
         validation=labelled(held_out), out=out or adapter_folder(run, spec), on_step=on_step,
-        compiled=compiled,
+        compiled=compiled, sharded=sharded,
     )  # fmt: skip
 
 

@@ -2,13 +2,15 @@
 
 ``python -m deepprune_core.experiments.make_judges --profile FILE`` trains every judge that is
 not in the profile's folder of adapters, the online judge first. A killed run goes on where it
-was; each judge is published as it is done.
+was; each judge is published as it is done. Under ``accelerate launch`` all processes train
+together, and the first one does the rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -38,7 +40,8 @@ from deepprune_core.judging.encode_once import HEAD
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.training.compress import compress_adapter
-from deepprune_core.training.state import HISTORY, MANIFEST
+from deepprune_core.training.sharding import part
+from deepprune_core.training.state import HISTORY, MANIFEST, TrainResult
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile
 
@@ -74,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join([*(spec.name for spec in specs), *([once_name(run)] * with_once)]))
         return 0
     try:
+        if not is_first_process():
+            help_training(run, specs)
+            return 0
         with sole_writer(work / ".lock"):
             make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
     except (OSError, ValueError) as error:
@@ -88,8 +94,11 @@ def make_and_score(
     """Train what is missing of some judges, then score what notebooks 02, 05 and 07 ask."""
     adapters, scores = run.profile.judge.adapters, run.profile.judge.scores
     assert adapters is not None and scores is not None
-    for spec in specs:
+    for spec in specs:  # all trainings first: processes that help with them then may leave
         make(run, spec, ROOT / adapters / spec.name)
+    part()
+    for spec in specs:
+        score_tests(run, spec, ROOT / adapters / spec.name)
     if with_once:
         make_once(run)
     if not with_scores:
@@ -101,6 +110,27 @@ def make_and_score(
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
     score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
+
+
+def is_first_process() -> bool:
+    """Return whether this process is alone or the first of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def help_training(run: Run, specs: Sequence[JudgeSpec]) -> None:
+    """Take part in the trainings that the first process leads, which writes what comes of them."""
+    assert run.profile.judge.adapters is not None
+    for spec in specs:
+        if not (ROOT / run.profile.judge.adapters / spec.name / MANIFEST).is_file():
+            train_spec(run, spec)
+    part()
+
+
+def train_spec(run: Run, spec: JudgeSpec) -> TrainResult:
+    """Return a trained judge, which lies in the run's own folder."""
+    settings = run.profile.judge
+    made = run.work / "judges" / spec.name
+    return train(run, spec, out=made, compiled=settings.compiled, sharded=settings.sharded)
 
 
 def make_once(run: Run) -> None:
@@ -136,14 +166,11 @@ def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple
 
 def make(run: Run, spec: JudgeSpec, target: Path) -> None:
     """Train one judge and publish it, unless it is there."""
-    if (target / "manifest.json").is_file():
-        score_tests(run, spec, target)
+    if (target / MANIFEST).is_file():
         print(f"{spec.name}: already there")
         return
-    made = run.work / "judges" / spec.name
-    result = train(run, spec, out=made, compiled=run.profile.judge.compiled)
-    publish(made, target, run.profile.judge.publish_rank)
-    score_tests(run, spec, target)
+    result = train_spec(run, spec)
+    publish(result.folder, target, run.profile.judge.publish_rank)
     print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
 

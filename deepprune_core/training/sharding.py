@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -68,3 +69,9 @@ def sync_gradients(module: torch.nn.Module, on: bool) -> None:
     """Say whether the next backward pass averages gradients over processes."""
     assert isinstance(module, FSDPModule)
     module.set_requires_gradient_sync(on)
+
+
+def part() -> None:
+    """End the work of several processes together, if there was any; each goes on by itself."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.pruner import PruningConfig
@@ -110,6 +110,7 @@ class JudgeSection(Section):
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights;
     ``publish_rank``: adapters ship at this rank, see :mod:`training.compress`).
+    ``sharded``: `make_judges` spreads all weights over its processes (FSDP).
     ``checkpoint_every``: steps that a kill can cost. ``micro_tokens`` bounds a training pass,
     ``batch_tokens`` a scoring pass; ``dtype`` is that of the base's weights.
     """
@@ -144,6 +145,7 @@ class JudgeSection(Section):
     learning_rate: float = Field(1e-3, gt=0)
     lora_rank: int | None = Field(16, ge=1)
     publish_rank: int | None = Field(None, ge=1)
+    sharded: bool = False
     micro_tokens: int | None = Field(None, ge=1)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -153,6 +155,13 @@ class JudgeSection(Section):
     gamma: float = Field(2.0, ge=0)
     alpha: float = Field(0.5, ge=0, le=1)
     oversampling: int = Field(2, ge=1)
+
+    @field_validator("sharded")
+    @classmethod
+    def _whole_weights_only(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("lora_rank") is not None:
+            raise ValueError("sharding is for judges with lora_rank null")
+        return value
 
     @property
     def work(self) -> Path:
