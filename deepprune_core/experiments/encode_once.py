@@ -102,6 +102,7 @@ def train_once(
         alpha=settings.alpha,
         lora_rank=rank,
         lora_alpha=2 * rank,
+        gradient_checkpointing=settings.gradient_checkpointing,
         autocast=settings.train_autocast,
         evaluate_every=50,
         checkpoint_every=50,

@@ -56,7 +56,12 @@ def width_for(scores: np.ndarray, share: float) -> float:
 
     >>> float(width_for(np.array([0.5, 0.6, 0.9, 0.01]), 0.5)) < 0.5
     True
+
+    Raises:
+        ValueError: there are no scores.
     """
+    if not len(scores):
+        raise ValueError("expected scores of development pairs, got none; hold out more questions")
     if share <= 0:
         return 0.0
     return float(np.quantile(np.abs(margins(scores)), min(share, 1.0))) if share < 1 else np.inf

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,12 +104,12 @@ def judge_table(profile: Profile, plan: Collection, rates: Rates) -> Table:
     whole, tail = 2 * prefix + QUESTION_TOKENS, prefix + QUESTION_TOKENS / 4
     jobs = {str(plan.file(name)): job for name, job in plan.jobs.items()}
 
-    def scored(files: Sequence[Path], limit: int) -> int:
+    def read(files: Sequence[Path], limit: int, of: Callable[[int], int] = pairs) -> int:
         known = [jobs[str(f)] for f in files if str(f) in jobs]
-        return sum(num_questions(j.benchmarks) * pairs(min(limit, j.traces)) for j in known)
+        return sum(num_questions(j.benchmarks) * of(min(limit, j.traces)) for j in known)
 
-    tests = scored(traces.unseen, traces.test_per_question)
-    online = scored(traces.online, traces.online_per_question)
+    tests = read(traces.unseen, traces.test_per_question)
+    online = read(traces.online, traces.online_per_question)
     judges = (
         2 * len(section.rows) + 1 + len(profile.cuts.sweep_tokens + profile.cuts.sweep_words) - 2
     )
@@ -120,9 +120,12 @@ def judge_table(profile: Profile, plan: Collection, rates: Rates) -> Table:
         ("04, 07", f"testing {judges} judges", tests * judges, tests * judges * tail, 1),
         ("05, 06", "all pairs of the traces to prune", online, online * tail, 1),
     ]
+    if section.encode_once is not None:
+        once = read(traces.online, section.encode_once.traces, of=int)
+        rows.append(("08", "the same, each prefix once", once, once * (whole - prefix), 1))
     return Table(
         "judge", "What the judges read.",
-        ("notebook", "what", "pairs", "million tokens", "GPU-hours"),
+        ("notebook", "what", "pairs (08: prefixes)", "million tokens", "GPU-hours"),
         tuple(
             (number, what, f"{count:,}", f"{tokens / 1e6:,.0f}",
              f"{rates.judge_hours(tokens, passes):,.0f}")

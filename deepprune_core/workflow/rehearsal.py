@@ -141,6 +141,8 @@ def small_profile(path: Path, folder: Path) -> dict[str, Any]:
         "batch_tokens": 4096,
     }  # fmt: skip
     judge["adapter"] = f"{place}/judges/4-reasoning_words-both-train"
+    if once := judge.get("encode_once"):
+        once |= {"batch_tokens": 2048, "epochs": 1, "traces": 6, "max_representatives": 3, "k2": 3}
     content["cuts"] |= {
         "tokens": 12,
         "words": 4,
@@ -149,7 +151,7 @@ def small_profile(path: Path, folder: Path) -> dict[str, Any]:
     }
     content["pruning"] |= {"orders": 2, "control_draws": 20, "max_clusters": 4, "k2": 3, "k3": 3,
                            "max_representatives": 3}  # fmt: skip
-    content["traces"] |= {"held_out": 0.3}
+    content["traces"] |= {"held_out": 0.5}
     content["deepconf"] = {"warmup": 3, "window": 8}
     content |= {"bootstrap_draws": 50, "caption": "A rehearsal: random models, no meaning."}
     return content

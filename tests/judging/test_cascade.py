@@ -50,6 +50,11 @@ def test_the_width_gives_the_share(share: float) -> None:
     assert unclear(scores, width_for(scores, share)).mean() == pytest.approx(share, abs=0.002)
 
 
+def test_no_scores_give_no_width() -> None:
+    with pytest.raises(ValueError, match="hold out more questions"):
+        width_for(np.array([]), 0.5)
+
+
 def test_sure_scores_have_finite_margins_and_bad_widths_are_refused() -> None:
     assert np.isfinite(margins(np.array([0.0, 1.0]))).all()
     with pytest.raises(ValueError, match="at least 0"):
