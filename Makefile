@@ -160,10 +160,10 @@ plan: $(INSTALLED) ## Tell what PROFILE=paper will cost: downloads, tokens, GPU-
 check: $(INSTALLED) ## Rehearse PROFILE=paper on tiny random models (minutes, no GPU)
 	$(PY) -m deepprune_core.workflow.rehearsal --profile $(PROFILE_FILE) $(ARGS)
 
-LAUNCH := $(if $(filter-out 1,$(GPUS)),accelerate.commands.launch --multi_gpu --num_processes $(GPUS) -m)
+LAUNCH := $(if $(filter-out 1,$(GPUS)),-m accelerate.commands.launch --multi_gpu --num_processes $(GPUS) )
 
 judges: $(INSTALLED) $(PUBLIC) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
-	$(PY) -m $(LAUNCH) deepprune_core.experiments.make_judges --profile $(PROFILE_FILE) $(ARGS)
+	$(PY) $(LAUNCH)-m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE) $(ARGS)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
 

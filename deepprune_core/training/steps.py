@@ -20,17 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.training.checkpoints import CheckpointFolder
 from deepprune_core.training.plan import TrainConfig, rate_scale
 from deepprune_core.training.report import validated
 from deepprune_core.training.sharding import readable
 from deepprune_core.training.start import work_folder
-from deepprune_core.training.state import (
-    CheckpointFolder,
-    HistoryRow,
-    LabelledPairs,
-    TrainResult,
-    finished_result,
-)
+from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult, finished_result
 
 _PROGRESS_AFTER_S = 5.0
 
