@@ -154,7 +154,8 @@ def bootstrap(
     """Return a statistic and its percentile interval from resampling whole questions.
 
     ``statistic`` maps row indices to a number; ``groups``: (n,) the question of each row.
-    Pairs of one question are not independent, so a question comes with all of its rows.
+    Pairs of one question are not independent, so a question comes with all of its rows; one
+    question alone has no interval (NaN).
 
     Raises:
         ValueError: no rows, or a level outside (0, 1).
@@ -171,8 +172,8 @@ def bootstrap(
         values[i] = statistic(np.concatenate([members[j] for j in drawn]))
     known = values[~np.isnan(values)]
     whole = statistic(np.arange(len(groups)))
-    if not len(known):
-        return Interval(whole, float("nan"), float("nan"), len(names), draws)
+    if not len(known) or len(names) == 1:
+        return Interval(whole, float("nan"), float("nan"), len(names), draws - len(known))
     tail = (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return Interval(whole, float(low), float(high), len(names), draws - len(known))
@@ -181,11 +182,16 @@ def bootstrap(
 def bootstrap_mean(
     values: np.ndarray, *, rng: np.random.Generator, draws: int = 1000, level: float = 0.95
 ) -> Interval:
-    """Return the mean of one value a question with its bootstrap interval; NaN are left out."""
+    """Return the mean of one value a question with its bootstrap interval; NaN are left out.
+
+    One question alone has no interval (NaN).
+    """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(float("nan"), float("nan"), float("nan"), 0)
+    if len(values) == 1:
+        return Interval(float(values[0]), float("nan"), float("nan"), 1)
     means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high), len(values))

@@ -54,6 +54,22 @@ def test_bf16_logits_still_have_a_gradient_at_a_margin_of_nine():
     assert float(logits.grad.abs().max()) > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+def test_logits_of_ten_thousand_give_finite_losses_and_gradients(dtype, gamma):
+    rows = [[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4], [0.0, 1e4]]
+    logits = torch.tensor(rows, dtype=dtype, requires_grad=True)
+    labels = torch.tensor([1, 1, 0, 0])
+    loss = focal_loss(logits, labels, gamma=gamma, reduction="none")
+    loss.float().sum().backward()
+    assert torch.isfinite(loss).all() and torch.isfinite(logits.grad).all()
+    # In float64 from the margins, as they are in this precision.
+    margin = (logits[:, 1] - logits[:, 0]).double().detach() * torch.where(labels == 1, 1, -1)
+    log_p = torch.nn.functional.logsigmoid(margin)
+    expected = -0.5 * (1 - log_p.exp()) ** gamma * log_p
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-2, atol=1e-5)
+
+
 def test_easy_pairs_weigh_less_than_hard_ones():
     easy, hard = torch.tensor([[0.0, 4.0]]), torch.tensor([[0.0, -1.0]])
     one = torch.tensor([1])

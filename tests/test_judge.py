@@ -325,6 +325,16 @@ def test_a_saved_judge_loads_and_scores_alike(model: Any, tmp_path: Path) -> Non
         load_judge(tmp_path)
 
 
+def test_a_model_with_a_missing_shard_is_refused_by_its_name(model: Any, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    TOKENIZER.save_pretrained(tmp_path)
+    lost = sorted(tmp_path.glob("model-*.safetensors"))[-1]
+    lost.unlink()
+    with pytest.raises(OSError, match=lost.name) as error:
+        load_judge(tmp_path, prompt=PROMPT)
+    assert "\n" not in str(error.value).strip()
+
+
 def test_folders_without_safetensors_or_adapter_config_are_refused(
     model: Any, tmp_path: Path
 ) -> None:

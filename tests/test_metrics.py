@@ -102,6 +102,14 @@ def test_bootstrap_of_means_covers_the_truth_about_as_often_as_it_says():
     assert 0.88 <= hits / 300 <= 0.98
 
 
+def test_bootstrap_of_one_question_has_no_interval():
+    rng = np.random.default_rng(2)
+    several = bootstrap(lambda rows: float(len(rows)), np.zeros(7, int), rng=rng, draws=10)
+    for found, value in ((several, 7.0), (bootstrap_mean(np.array([0.4]), rng=rng), 0.4)):
+        assert (found.value, found.num_questions) == (value, 1)
+        assert np.isnan([found.low, found.high]).all()
+
+
 def test_bootstrap_counts_draws_without_a_value():
     found = bootstrap(
         lambda rows: float("nan"), np.arange(3), rng=np.random.default_rng(0), draws=10

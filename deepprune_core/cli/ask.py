@@ -20,6 +20,7 @@ from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
 from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.reporting.visible import visible
 
 
 def ask(
@@ -108,7 +109,7 @@ def _report(result: PrunedAnswer, save: Path | None, as_json: bool) -> None:
         typer.echo(result.to_json())
     else:
         o.err.print(summary(result))
-        typer.echo(result.answer if result.answer is not None else "")
+        typer.echo(visible(result.answer or ""))
     failed, whole = len(result.failures), len(result.traces)
     if failed:
         where = f"; the partial result is in {save}" if save else "; --save FILE would keep them"

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.pruner import PruningConfig
+from deepprune_core.reporting.visible import visible
 from deepprune_core.truncation import Truncation
 
 SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
@@ -83,7 +84,8 @@ def require_url(urls: list[str] | None) -> list[str]:
 
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     """Print one line on standard error and leave with a code that scripts can tell apart."""
-    err.print(f"deepprune: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    told = f"deepprune: {visible(message)}"
+    err.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from deepprune_core.ledger import TraceState
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.reporting.visible import visible
 
 MARKS = {
     "started": ("·", "dim"), "reached": ("?", "yellow"), "opened": ("●", "bold green"),
@@ -69,7 +70,9 @@ def summary(result: PrunedAnswer) -> RenderableType:
     for name in ("answer", "weight", "traces"):
         votes.add_column(name, overflow="fold")
     for ballot in result.ballots:
-        votes.add_row(ballot.answer, f"{ballot.weight:g}", ", ".join(map(str, ballot.traces)))
+        votes.add_row(
+            Text(visible(ballot.answer)), f"{ballot.weight:g}", ", ".join(map(str, ballot.traces))
+        )
     states = Counter(trace.state for trace in result.traces)
     told = ", ".join(f"{states[s]} {s.value}" for s in TraceState if states[s])
     lines = [

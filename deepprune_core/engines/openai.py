@@ -8,6 +8,7 @@ their metrics, else from what arrived.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -80,7 +81,7 @@ class OpenAIEngine:
         progress, url = _Progress(), ""
         try:
             url, running.response = await self._opened(request, config)
-            async for event in _events(running.response):
+            async for event in self._in_time(_events(running.response)):
                 if running.aborted:
                     break
                 if "error" in event:
@@ -88,6 +89,10 @@ class OpenAIEngine:
                 self._take(event, progress, config)
                 if progress.finish is None and event.get("choices"):
                     yield _chunk(request, progress, config)
+        except TimeoutError as error:
+            raise EndpointError(
+                f"{url}: sent nothing more after {len(progress.ids)} tokens; is it overloaded?"
+            ) from error
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             if not running.aborted:
                 raise EndpointError(
@@ -108,6 +113,19 @@ class OpenAIEngine:
                 "is the server still running?"
             )
         yield _chunk(request, progress, config)
+
+    async def _in_time(
+        self, events: AsyncIterator[dict[str, Any]]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield events; a long wait between two of them is a TimeoutError."""
+        patience_s = self.settings.read_s
+        while True:
+            async with asyncio.timeout(patience_s):
+                event = await anext(events, None)
+            if event is None:
+                return
+            patience_s = self.settings.stall_s
+            yield event
 
     async def abort(self, request_id: str) -> None:
         """Close a request's stream, which stops it on the server; unknown ids are ignored."""

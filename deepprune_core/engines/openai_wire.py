@@ -20,6 +20,8 @@ from deepprune_core.truncation import Tokenizer
 class EndpointSettings:
     """``urls`` end in ``/v1``; ``attempts`` before the first token; times are in seconds.
 
+    ``read_s``: until the first token, which may have to queue; ``stall_s``: between two tokens.
+
     ``chat``: talk to the chat endpoint, with ``system`` as the system message if given.
     ``token_ids``: ask the server for the ids of its tokens (vLLM does; others ignore it, and the
     tokenizer then counts the text). ``api_key`` never shows in a text of this object.
@@ -33,6 +35,7 @@ class EndpointSettings:
     attempts: int = 4
     connect_s: float = 10.0
     read_s: float = 600.0
+    stall_s: float = 120.0
     token_ids: bool = True
 
     def __repr__(self) -> str:

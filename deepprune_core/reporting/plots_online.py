@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
+from deepprune_core.reporting.visible import shortened
 
 MARKERS = {
     "cons": "s",
@@ -226,7 +227,8 @@ def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
         axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
         if trace.kept:
             mark = "✓" if trace.right else "✗"
-            axes.text(trace.tokens_full + 6, y, f"{trace.answer} {mark}", va="center", fontsize=8)
+            told = f"{shortened(trace.answer)} {mark}"
+            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False)
     starts = [
         next(y for y, i in enumerate(order) if traces[i].cluster == c)
         for c in sorted({t.cluster for t in traces})

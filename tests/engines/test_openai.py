@@ -32,6 +32,7 @@ class Fake:
     pause: float = 0.002
     retry_after: str = ""
     broken: str = ""
+    stalls_after: int = -1
 
     def app(self):
         from starlette.applications import Starlette
@@ -63,7 +64,7 @@ class Fake:
             yield self.broken
             return
         for i, word in enumerate(words):
-            await asyncio.sleep(self.pause)
+            await asyncio.sleep(60 if i == self.stalls_after else self.pause)
             self.sent += 1
             choice = {"text": f" {word}" if i else word, "index": 0, "finish_reason": None}
             if body.get("logprobs"):
@@ -233,6 +234,23 @@ def test_a_broken_stream_is_a_fault_of_the_endpoint(fake, url, event, told):
         return str(error.value)
 
     assert "\n" not in run(work)
+
+
+def test_a_stream_that_stalls_is_given_up_and_closed(fake, url):
+    fake.stalls_after = 3
+    settings = EndpointSettings((url,), "small", stall_s=0.3)
+
+    async def work():
+        one = open_openai(settings, TOKENIZER)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(EndpointError, match="sent nothing more after 3 tokens"):
+            await last_chunk(one.stream(ask(), SamplingConfig(max_tokens=9)))
+        seconds = asyncio.get_running_loop().time() - started
+        await one.close()
+        return seconds, one._load[url]
+
+    seconds, load = run(work)
+    assert 0.3 <= seconds < 5 and load == 0 and fake.sent == 3
 
 
 def test_a_request_goes_to_another_endpoint_when_one_is_gone(fake, url):
