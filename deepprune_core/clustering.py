@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Literal
 
 import numpy as np
@@ -58,18 +59,49 @@ class Clustering:
     """The outcome for n traces.
 
     ``clusters``: members in arrival order, clusters in order of birth; ``similarity``: best
-    similarity each trace met on arrival, in arrival order (NaN for the first); ``asked``: all
-    scored pairs; ``stopped``: traces that the ``stop`` rule dropped.
+    similarity each trace met on arrival, in arrival order (NaN for the first); ``asked``: (m, 2)
+    int32, all scored pairs; ``stopped``: traces that the ``stop`` rule dropped.
     """
 
     clusters: tuple[tuple[int, ...], ...]
     similarity: np.ndarray
-    asked: tuple[Pair, ...]
+    asked: np.ndarray
     stopped: tuple[int, ...]
 
     @property
     def judge_calls(self) -> int:
         return len(self.asked)
+
+
+class _Central:
+    """A cluster's members by the mean of the scores that they met, highest first.
+
+    Members are known by their position in the cluster. Every step takes the logarithm of their
+    number: only those that a new trace was compared with get another mean.
+    """
+
+    def __init__(self) -> None:
+        self._ranks: list[tuple[float, int]] = [(0.0, 0)]  # a heap of (-mean, position)
+        self._sums, self._counts = [0.0], [0]
+
+    def first(self, count: int) -> list[int]:
+        """Return the positions of at most ``count`` members, in arrival order."""
+        taken = [heappop(self._ranks) for _ in range(min(count, len(self._ranks)))]
+        for rank in taken:
+            heappush(self._ranks, rank)
+        return sorted(position for _, position in taken)
+
+    def join(self, positions: Sequence[int], scores: Sequence[float]) -> None:
+        """Take a new member, which met the first ``len(positions)`` ones with ``scores``."""
+        for position, score in zip(positions, scores, strict=True):
+            heappop(self._ranks)
+            self._sums[position] += score
+            self._counts[position] += 1
+        self._sums.append(sum(scores))
+        self._counts.append(len(scores))
+        for position in (*positions, len(self._sums) - 1):
+            mean = self._sums[position] / self._counts[position]
+            heappush(self._ranks, (-mean, position))
 
 
 class GreedyClusterer:
@@ -82,11 +114,11 @@ class GreedyClusterer:
         self._score, self._rng = score, rng
         self._clusters: list[list[int]] = []
         self._similarity: list[float] = []
-        self._asked: list[Pair] = []
+        self._asked: list[np.ndarray] = [np.zeros((0, 2), np.int32)]
         self._stopped: list[int] = []
-        self._drawn: list[list[int]] = []  # representatives of each cluster, for the last trace
+        self._drawn: list[list[int]] = []  # positions of representatives, for the last trace
         self._met: list[np.ndarray] = []  # their scores with it
-        self._scores: dict[int, list[float]] = {}  # of each trace with members of its cluster
+        self._central: list[_Central] = []
 
     @property
     def num_clusters(self) -> int:
@@ -115,11 +147,11 @@ class GreedyClusterer:
             self._stopped.append(trace)
         elif place == len(self._clusters):
             self._clusters.append([trace])
+            self._central.append(_Central())
         else:
             self._clusters[place].append(trace)
-            for member, score in zip(self._drawn[place], self._met[place].tolist(), strict=True):
-                self._scores.setdefault(member, []).append(score)
-                self._scores.setdefault(trace, []).append(score)
+            if self.config.choice == "medoid":
+                self._central[place].join(self._drawn[place], self._met[place].tolist())
         return place
 
     def sure_representatives(self) -> list[int]:
@@ -137,7 +169,7 @@ class GreedyClusterer:
         return Clustering(
             tuple(map(tuple, self._clusters)),
             np.array(self._similarity),
-            tuple(self._asked),
+            np.concatenate(self._asked),
             tuple(self._stopped),
         )
 
@@ -154,14 +186,18 @@ class GreedyClusterer:
         """Return sim(trace, cluster) for every cluster: (clusters,)."""
         if not self._clusters:
             return np.zeros(0)
-        self._drawn = [self._representatives(cluster) for cluster in self._clusters]
-        pairs = [(trace, member) for members in self._drawn for member in members]
+        self._drawn = [self._representatives(i) for i in range(len(self._clusters))]
+        pairs = [
+            (trace, cluster[position])
+            for cluster, positions in zip(self._clusters, self._drawn, strict=True)
+            for position in positions
+        ]
         scores = np.asarray(self._score(pairs), dtype=np.float64)
         if scores.shape != (len(pairs),) or not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError(
                 f"expected {len(pairs)} scores in [0, 1] from the judge, got shape {scores.shape}"
             )
-        self._asked += pairs
+        self._asked.append(np.array(pairs, np.int32))
         if self.config.similarity == "vote":
             scores = (scores > 0.5).astype(np.float64)
         sizes = np.array([len(members) for members in self._drawn])
@@ -171,19 +207,14 @@ class GreedyClusterer:
         ]
         return np.asarray(np.add.reduceat(scores, starts) / sizes)
 
-    def _representatives(self, cluster: list[int]) -> list[int]:
-        """Return p <= K1 members, in arrival order."""
-        count, choice = self.config.max_representatives, self.config.choice
-        if len(cluster) <= count:
-            return list(cluster)
-        if choice == "first":
-            return cluster[:count]
-        if choice == "medoid":
-            means = np.array([np.mean(self._scores[member]) for member in cluster])
-            rows = np.argsort(-means, kind="stable")[:count]
-        else:
-            rows = self._rng.choice(len(cluster), count, replace=False)
-        return [cluster[i] for i in np.sort(rows)]
+    def _representatives(self, place: int) -> list[int]:
+        """Return the positions of p <= K1 members of a cluster, in arrival order."""
+        count, size = self.config.max_representatives, len(self._clusters[place])
+        if self.config.choice == "medoid":
+            return self._central[place].first(count)
+        if size <= count or self.config.choice == "first":
+            return list(range(min(size, count)))
+        return sorted(self._rng.choice(size, count, replace=False).tolist())
 
 
 def greedy_cluster(

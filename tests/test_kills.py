@@ -138,6 +138,30 @@ def test_killed_training_and_scoring_give_the_same_judge(rehearsed):
     assert not list(rehearsed.parent.rglob("*.tmp"))
 
 
+def test_killed_notebooks_give_the_same_figures(rehearsed):
+    sampled(rehearsed)
+    numbers = ("01", "02") if KILLS < 10 else tuple(f"{i:02d}" for i in range(1, 9))
+    build, figures = rehearsed.parent / "run", rehearsed.parent / "run" / "figures"
+    if len(numbers) > 2:
+        run(module("experiments.make_judges", rehearsed), rehearsed)
+    command = ["make", *(f"{build.relative_to(ROOT)}/{n}.done" for n in numbers), "PROFILE=kills",
+               f"PROFILE_FILE={rehearsed.relative_to(ROOT)}", f"BUILD={build.relative_to(ROOT)}",
+               f"FIGURES={figures.relative_to(ROOT)}"]  # fmt: skip
+    seconds = run(command, rehearsed)
+    whole = contents(figures)
+    assert {path.suffix for path in whole} >= {".csv", ".png", ".pdf"}
+    remove([build])
+    assert run_with_kills(command, rehearsed, seconds, [build]) >= 1
+    assert contents(figures) == whole
+    assert not [path for path in build.rglob("*") if ".running" in path.name]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return what the files of a folder hold."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in found}
+
+
 def test_processes_that_share_a_judge_go_on_after_a_kill(rehearsed):
     sampled(rehearsed)
     content = yaml.safe_load(rehearsed.read_text())

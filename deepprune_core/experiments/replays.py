@@ -48,7 +48,9 @@ class Replays:
             rng.bit_generator.state = state
         else:
             found = cluster_stored(question, arriving, config.clustering, rng)
-            clustered = replace(found, clustering=replace(found.clustering, asked=()))
+            clustered = replace(
+                found, clustering=replace(found.clustering, asked=found.clustering.asked[:0])
+            )
             self._known[key] = (clustered, rng.bit_generator.state)
         return finish_stored(question, arriving, clustered, config, rng)
 

@@ -49,7 +49,7 @@ class Traces(Section):
     is the same file as ``train``.
     """
 
-    redundancy: tuple[Path, ...]
+    redundancy: tuple[Path, ...] = Field(min_length=1)
     unseen: tuple[Path, ...] = ()
     online: tuple[Path, ...] = ()
     train: Path | None = None

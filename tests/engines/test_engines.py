@@ -92,6 +92,22 @@ def test_a_killed_sampling_goes_on_with_the_missing_traces(engine, tmp_path):
     assert engine.generated_tokens() - before == whole.traces[1][lost].num_tokens
 
 
+def test_a_finished_sampling_needs_no_engine(engine, tmp_path):
+    whole = sample_traces(engine, engine.tokenizer, job(2), tmp_path)
+    again = sample_traces(None, engine.tokenizer, job(2), tmp_path)
+    assert [t.text for g in again.traces for t in g] == [t.text for g in whole.traces for t in g]
+
+
+@pytest.mark.parametrize("name", ["../../out", "/etc/x", "..", "a\x00b", "ü/漢", "x" * 60])
+def test_no_question_id_leaves_the_folder(engine, tmp_path, name):
+    work = tmp_path / "in" / "work"
+    one = SamplingJob("birch", (Question(name, "how many?"),), 1, SamplingConfig(max_tokens=3),
+                      5, prompt_of)  # fmt: skip
+    assert sample_traces(engine, engine.tokenizer, one, work).questions[0].question_id == name
+    made = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert made and all(p.parent == work for p in made)
+
+
 def test_shards_share_a_job(engine, tmp_path):
     whole = sample_traces(engine, engine.tokenizer, job(2), tmp_path / "a")
     sample_shard(engine, engine.tokenizer, job(2), tmp_path / "b", shard=(1, 2))
