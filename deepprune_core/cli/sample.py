@@ -42,7 +42,7 @@ def sample(
       deepprune sample questions.jsonl --out traces.parquet -u http://localhost:8000/v1 -n 16
       deepprune prune traces.parquet
 
-    Exit codes: 0 done, 2 wrong options, 3 the server failed (finished questions are kept).
+    Exit codes: 0 done, 2 wrong options, 3 the server failed (finished traces are kept).
     """
     urls = o.require_url(url)
     if out.exists():

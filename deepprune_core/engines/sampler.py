@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.trace_log import TraceLog, sole_writer
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
+
+LONGEST_NAME = 200  # of a file, in bytes, before its ending
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,9 @@ async def last_chunk(chunks: AsyncIterator[Chunk]) -> Chunk | None:
 
 def _log(work: Path, question: Question) -> TraceLog:
     name = quote(question.question_id, safe=" ")
+    if len(name) > LONGEST_NAME:
+        digest = sha256(question.question_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        name = f"{name[:LONGEST_NAME]}-{digest}"
     return TraceLog(work / f"{name}.traces", question.question_id)
 
 
