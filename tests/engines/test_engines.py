@@ -98,7 +98,9 @@ def test_a_finished_sampling_needs_no_engine(engine, tmp_path):
     assert [t.text for g in again.traces for t in g] == [t.text for g in whole.traces for t in g]
 
 
-@pytest.mark.parametrize("name", ["../../out", "/etc/x", "..", "a\x00b", "ü/漢", "x" * 300, "漢" * 99])
+@pytest.mark.parametrize(
+    "name", ["../../out", "/etc/x", "..", "a\x00b", "ü/漢", "x" * 300, "漢" * 99]
+)
 def test_no_question_id_leaves_the_folder(engine, tmp_path, name):
     work = tmp_path / "in" / "work"
     one = SamplingJob("birch", (Question(name, "how many?"),), 1, SamplingConfig(max_tokens=3),
