@@ -13,12 +13,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deepprune_core.clustering import ClusteringConfig
+from deepprune_core.engines.endpoint_judge import EndpointJudge
+from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.experiments.encode_once import at_scale, once_questions, once_scores, open_once
 from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
 from deepprune_core.experiments.untrained import judge_tokenizer
@@ -37,21 +41,34 @@ ONCE = "each prefix once (ours, another judge)"
 LARGEST = 512  # the paper's traces a question
 
 
-def ways(run: Run) -> dict[str, Callable[[], Judge]]:
+Opening = Callable[[ExitStack], Judge]  # the stack ends what a judge needs, such as a server
+
+
+def ways(run: Run) -> dict[str, Opening]:
     """Return the ways to read pairs, by name; all have the same weights but the cross-encoder."""
     settings = run.profile.judge
     base, adapter = ROOT / str(settings.base), ROOT / str(settings.adapter)
 
-    def ours(**more: object) -> CausalLMJudge:
+    def ours(**more: Any) -> CausalLMJudge:
         return load_judge(base, adapter, autocast=True, batch_tokens=settings.batch_tokens, **more)
 
+    def served(stack: ExitStack, *arguments: str) -> Judge:
+        here, folder = load_judge(base, adapter), run.work / "merged"
+        here.model.save_pretrained(folder)
+        here.tokenizer.save_pretrained(folder)
+        server = vllm_server(folder, "judge", run.work / "vllm.log", arguments=arguments)
+        url = stack.enter_context(server)
+        return EndpointJudge(url, "judge", here.tokenizer, here.prompt, settings.max_tokens)
+
     return {
-        PLAIN: lambda: ours(min_shared=None),
-        "shared part through a cache": ours,
-        "packed rows (ours)": lambda: ours(packed=True),
-        "packed rows, compiled (ours)": lambda: ours(packed=True, compiled=True),
-        ONCE: lambda: open_once(run),
-        "cross-encoder of that size, untrained": lambda: CrossEncoderJudge(base),
+        PLAIN: lambda _: ours(min_shared=None),
+        "vLLM's server, one token": lambda stack: served(stack, "--no-enable-prefix-caching"),
+        "vLLM's server, one token, prefix cache": served,
+        "shared part through a cache": lambda _: ours(),
+        "packed rows (ours)": lambda _: ours(packed=True),
+        "packed rows, compiled (ours)": lambda _: ours(packed=True, compiled=True),
+        ONCE: lambda _: open_once(run),
+        "cross-encoder of that size, untrained": lambda _: CrossEncoderJudge(base),
     }
 
 
@@ -106,15 +123,8 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
     truth: np.ndarray | None = None
     worst: dict[str, float] = {}
     for name, open_way in ways(run).items():
-        judge = open_way()
-        judge.score(asked[min(sizes)][:40])  # warm up, compile
-        rates[name] = []
-        for n in sizes:
-            if isinstance(judge, EncodeOnceJudge):
-                judge.forget()
-            started = time.monotonic()
-            scores = judge.score(asked[n])
-            rates[name].append(len(asked[n]) / (time.monotonic() - started))
+        with ExitStack() as stack:
+            rates[name], scores = timed(open_way(stack), [asked[n] for n in sizes])
         truth = scores if truth is None else truth
         worst[name] = float(np.abs(scores - truth).max())
         print(f"{name}: " + ", ".join(f"{r:.0f}" for r in rates[name]) + " pairs/s", flush=True)
@@ -123,6 +133,19 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
          NOTHING if "cross" in name or name == ONCE else f"{worst[name]:.4f}")
         for name, found in rates.items()
     ]  # fmt: skip
+
+
+def timed(judge: Judge, parts: Sequence[list[JudgeInput]]) -> tuple[list[float], np.ndarray]:
+    """Return the pairs a second of each part, and the last part's scores."""
+    judge.score(parts[0][:40])  # warm up, compile
+    rates, scores = [], np.zeros(0)
+    for pairs in parts:
+        if isinstance(judge, EncodeOnceJudge):
+            judge.forget()
+        started = time.monotonic()
+        scores = judge.score(pairs)
+        rates.append(len(pairs) / (time.monotonic() - started))
+    return rates, scores
 
 
 def growth_rows(

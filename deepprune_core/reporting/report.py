@@ -63,6 +63,7 @@ SECTIONS = (
             "encode_once",
             "cascade_figure",
             "cascade",
+            "self_judge",
             "table2_many_figure",
             "table2_many",
             "control_many",
