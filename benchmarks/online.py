@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from deepprune_core.baselines.deepconf import DeepConfConfig
 from deepprune_core.baselines.named_judges import open_named_judge
@@ -33,8 +32,7 @@ from deepprune_core.metrics import bootstrap_mean
 from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.contest import Contest, Method, share_finished
-from deepprune_core.online.result import PrunedAnswer
+from deepprune_core.online.contest import Contest, Method, Played, play, share_finished
 from deepprune_core.reporting.tables import Table, write_atomically
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
@@ -42,21 +40,6 @@ from deepprune_core.workflow.profile import ROOT, load_profile
 
 PLAIN = "cons@N"
 CONTROLLER_TRACES = 512
-
-
-@dataclass(frozen=True)
-class Played:
-    """One method on all questions; ``seconds``: wall time of each question."""
-
-    results: tuple[PrunedAnswer, ...]
-
-    @property
-    def tokens(self) -> int:
-        return sum(result.engine_tokens for result in self.results)
-
-    @property
-    def seconds(self) -> float:
-        return sum(result.seconds for result in self.results)
 
 
 def main() -> None:
@@ -100,7 +83,7 @@ async def play_all(
     found = {PLAIN: await play(PLAIN, contest.vote(), questions)}
     for mode in ("online", "pause"):
         name = f"DeepPrune, {mode}"
-        found[name] = await play(name, contest.deepprune(judge, mode), questions)  # type: ignore[arg-type]
+        found[name] = await play(name, contest.deepprune(judge, mode), questions)
     pruned = found["DeepPrune, online"]
     k = max(1, round(contest.n * pruned.tokens / found[PLAIN].tokens))
     others: dict[str, Method] = {
@@ -114,17 +97,10 @@ async def play_all(
     return found | {name: await play(name, method, questions) for name, method in others.items()}
 
 
-async def play(name: str, method: Method, questions: Sequence[Question]) -> Played:
-    """Ask the questions one after the other."""
-    return Played(
-        tuple([await method(q) for q in tqdm(questions, desc=name, unit="question", leave=False)])
-    )
-
-
 def method_rows(played: dict[str, Played], questions: Sequence[Question]) -> list[tuple[str, ...]]:
     """Return a row a method; shares are of the plain vote in the same run."""
     whole = played[PLAIN]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, one in played.items():
         right = np.array(
             [r.right(q) for r, q in zip(one.results, questions, strict=True)], dtype=np.float64

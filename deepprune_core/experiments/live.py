@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.sync import run_async
@@ -19,30 +17,13 @@ from deepprune_core.judging.inputs import Judge
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.contest import Contest, Method
+from deepprune_core.online.contest import Contest, Method, Played, play
 from deepprune_core.online.result import PrunedAnswer
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
 from deepprune_core.workflow.profile import ROOT
 
 FULL, PAUSED, ONLINE = "cons@N", "DeepPrune, pause", "DeepPrune, online"
-
-
-@dataclass(frozen=True)
-class Played:
-    """One method on all questions: its results and the seconds they took together."""
-
-    results: tuple[PrunedAnswer, ...]
-    seconds: float
-
-    @property
-    def tokens(self) -> int:
-        """Generated tokens by the engine's own counter."""
-        return sum(result.engine_tokens for result in self.results)
-
-    def total(self, name: str) -> int:
-        """Return the sum of one entry of the ledgers."""
-        return sum(getattr(result.ledger, name) for result in self.results)
 
 
 @dataclass(frozen=True)
@@ -84,13 +65,7 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
 
 
 async def _play_all(methods: dict[str, Method], questions: Sequence[Question]) -> dict[str, Played]:
-    played = {}
-    for name, method in methods.items():
-        started = time.monotonic()
-        bar = tqdm(questions, desc=f"live, {name}", unit="question")
-        results = tuple([await method(question) for question in bar])
-        played[name] = Played(results, time.monotonic() - started)
-    return played
+    return {name: await play(f"live, {name}", one, questions) for name, one in methods.items()}
 
 
 def accuracy(run: Run, questions: Sequence[Question], results: Sequence[PrunedAnswer]) -> Interval:

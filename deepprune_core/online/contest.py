@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from tqdm import tqdm
 
 from deepprune_core.baselines.deepconf import DeepConfConfig
 from deepprune_core.engines.base import Engine, Messages, trace_seed
@@ -90,3 +91,30 @@ class Contest:
 def share_finished(results: Sequence[PrunedAnswer]) -> float:
     """Return the share of traces that ran to their end, over all questions."""
     return sum(len(r.finished) for r in results) / sum(len(r.traces) for r in results)
+
+
+@dataclass(frozen=True)
+class Played:
+    """One method's results on all questions."""
+
+    results: tuple[PrunedAnswer, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens by the engine's own counter."""
+        return sum(result.engine_tokens for result in self.results)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all questions, one after the other."""
+        return sum(result.seconds for result in self.results)
+
+    def total(self, name: str) -> int:
+        """Return the sum of one entry of the ledgers."""
+        return sum(getattr(result.ledger, name) for result in self.results)
+
+
+async def play(name: str, method: Method, questions: Sequence[Question]) -> Played:
+    """Ask the questions one after the other."""
+    bar = tqdm(questions, desc=name, unit="question", leave=False)
+    return Played(tuple([await method(question) for question in bar]))
