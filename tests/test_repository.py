@@ -263,6 +263,29 @@ def test_notebook_depends_on_modules_that_its_modules_import(tmp_path: Path) -> 
     )
 
 
+# --- text is never run ----------------------------------------------------------------------------
+
+FORBIDDEN = {"eval", "exec", "sympify", "parse_expr", "parse_latex", "unsafe_load", "system"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_no_module_runs_text_or_opens_pickles(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", "") or ""}
+            assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        # model.eval() takes no text; torch.load opens pickles.
+        assert name not in FORBIDDEN or (name == "eval" and not node.args), f"{path}: {name}"
+        assert (owner, name) not in {("torch", "load"), ("yaml", "load")}, f"{path}: {owner}.{name}"
+        for keyword in node.keywords:
+            remote = keyword.arg == "trust_remote_code"
+            assert not remote or getattr(keyword.value, "value", True) is False, path
+
+
 # --- make and paths -----------------------------------------------------------------------------
 
 
