@@ -43,7 +43,7 @@ from deepprune_core.training.compress import compress_adapter
 from deepprune_core.training.sharding import part
 from deepprune_core.training.state import HISTORY, MANIFEST, TrainResult
 from deepprune_core.truncation import Truncation
-from deepprune_core.workflow.profile import ROOT, load_profile
+from deepprune_core.workflow.profile import ROOT, ProfileError, load_profile
 
 WEIGHTS = "adapter_model.safetensors"
 PARTS = (WEIGHTS, "adapter_config.json", HISTORY, MANIFEST)
@@ -61,7 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="name the judges and stop")
     parser.add_argument("--no-scores", action="store_true", help="only train")
     options = parser.parse_args(arguments)
-    profile = load_profile(options.profile)
+    try:
+        profile = load_profile(options.profile)
+    except ProfileError as error:
+        print(f"judges: {error}", file=sys.stderr)
+        return 1
     adapters, scores = profile.judge.adapters, profile.judge.scores
     if adapters is None or scores is None:
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")

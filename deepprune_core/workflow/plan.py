@@ -169,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     seen = gpus_seen()
     memory = options.gpu_gib or (min(gib for _, gib in seen) if seen else 80.0)
+    if min(options.tokens_per_second, options.tflops, memory) <= 0:
+        parser.error("expected rates and memory above 0")
     rates = Rates(options.tokens_per_second, options.tflops, memory)
     found = ", ".join(f"{name} ({gib:.0f} GiB)" for name, gib in seen) or "none"
     print(f"GPUs seen: {found}\n")

@@ -159,9 +159,10 @@ def small_profile(path: Path, folder: Path) -> dict[str, Any]:
 
 def prepare(path: Path, folder: Path) -> Path:
     """Write models, benchmarks and the small profile; return the profile's file."""
-    original, content = load_profile(path), small_profile(path, folder)
+    original = load_profile(path)
     if original.collect is None or original.judge.base is None:
         raise ValueError(f"{path}: a rehearsal needs a profile with collect and judge.base")
+    content = small_profile(path, folder)
     names = [r.model for r in original.collect.reasoners.values()]
     for seed, name in enumerate([*names, original.judge.base]):
         write_model(name, folder / "models" / name, seed)
@@ -209,6 +210,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     options = parser.parse_args(arguments)
     folder = options.folder.resolve()
+    if not folder.is_relative_to(ROOT):
+        parser.error(f"--folder {options.folder}: expected a folder below {ROOT}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

@@ -33,8 +33,8 @@ def test_what_had_arrived_is_saved_and_the_exit_code_tells(tmp_path: Path) -> No
     pytest.importorskip("vllm")
     asked = prompt_text(questions_of(("mini-dev",))[0].text)
     saved = tmp_path / "result.json"
-    # Four traces at a time: the question takes half a minute or more, the kill comes early in it.
-    log, few = tmp_path / "server.log", ("--max-num-seqs", "4")
+    # One trace at a time: the question takes minutes, and the kill comes early in it.
+    log, few = tmp_path / "server.log", ("--max-num-seqs", "1")
     with vllm_server(MODEL, "birch", log, arguments=few) as url:
         ask = subprocess.Popen(
             [sys.executable, "-c", "from deepprune_core.cli.app import app; app()", "ask", asked,
@@ -44,7 +44,7 @@ def test_what_had_arrived_is_saved_and_the_exit_code_tells(tmp_path: Path) -> No
             env={**os.environ, "OPENAI_API_KEY": "sk-very-secret"},
         )  # fmt: skip
         until = time.monotonic() + 120
-        while generated(url) < 1500 and ask.poll() is None and time.monotonic() < until:
+        while generated(url) < 600 and ask.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
         assert ask.poll() is None, "the question was answered before the server could be killed"
         port = url.rsplit(":", 1)[1].removesuffix("/v1")
