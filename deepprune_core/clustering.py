@@ -117,7 +117,7 @@ class GreedyClusterer:
         self._asked: list[np.ndarray] = [np.zeros((0, 2), np.int32)]
         self._stopped: list[int] = []
         self._drawn: list[list[int]] = []  # positions of representatives, for the last trace
-        self._met: list[np.ndarray] = []  # their scores with it
+        self._scores = np.zeros(0)  # theirs with it, cluster after cluster
         self._central: list[_Central] = []
 
     @property
@@ -151,7 +151,9 @@ class GreedyClusterer:
         else:
             self._clusters[place].append(trace)
             if self.config.choice == "medoid":
-                self._central[place].join(self._drawn[place], self._met[place].tolist())
+                positions, start = self._drawn[place], sum(map(len, self._drawn[:place]))
+                scores = self._scores[start : start + len(positions)]
+                self._central[place].join(positions, scores.tolist())
         return place
 
     def sure_representatives(self) -> list[int]:
@@ -202,9 +204,7 @@ class GreedyClusterer:
             scores = (scores > 0.5).astype(np.float64)
         sizes = np.array([len(members) for members in self._drawn])
         starts = np.cumsum(sizes) - sizes
-        self._met = [
-            scores[a : a + n] for a, n in zip(starts.tolist(), sizes.tolist(), strict=True)
-        ]
+        self._scores = scores
         return np.asarray(np.add.reduceat(scores, starts) / sizes)
 
     def _representatives(self, place: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepprune_core.baselines.sentence_bert import prefix_tokens
+from deepprune_core.judging.pair_regression import PairRegression
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from deepprune_core.judging.inputs import JudgeInput
 
 
-class EmbeddingJudge:
+class EmbeddingJudge(PairRegression):
     """P(same) from |u - v| and u * v of both prefixes' embeddings u and v.
 
     Args:
@@ -37,35 +38,16 @@ class EmbeddingJudge:
         from sklearn.linear_model import LogisticRegression
 
         self.encoder = encoder
-        self._model = LogisticRegression(C=1 / penalty, max_iter=500)
+        super().__init__(LogisticRegression(C=1 / penalty, max_iter=500))
         self._vectors = {} if vectors is None else vectors
-
-    def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> EmbeddingJudge:
-        """Train on labelled pairs; ``same``: (n,) bool.
-
-        Raises:
-            ValueError: only one label occurs.
-        """
-        if len(np.unique(same)) < 2:
-            raise ValueError(
-                "expected same and different pairs to train on, got one kind only; "
-                "give a file with more questions on which traces disagree"
-            )
-        self._model.fit(self._features(inputs), same)
-        return self
-
-    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return P(same) per pair: ``(n,)`` float64."""
-        if not len(inputs):
-            return np.zeros(0)
-        return self._model.predict_proba(self._features(inputs))[:, 1]
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the tokens the encoder reads per pair: ``(n,)`` int64."""
         limit = int(self.encoder.max_seq_length or 512)
         return np.maximum(1, prefix_tokens(self.encoder, inputs, limit))
 
-    def _features(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+    def vectors(self, inputs: Sequence[JudgeInput]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the embeddings of first and second prefixes, ``(n, size)`` each."""
         fresh = sorted({t for p in inputs for t in (p.first, p.second)} - self._vectors.keys())
         if fresh:
             vectors = self.encoder.encode(
@@ -74,4 +56,4 @@ class EmbeddingJudge:
             self._vectors.update(zip(fresh, np.asarray(vectors, dtype=np.float64), strict=True))
         first = np.array([self._vectors[p.first] for p in inputs])
         second = np.array([self._vectors[p.second] for p in inputs])
-        return np.hstack([np.abs(first - second), first * second])
+        return first, second

@@ -30,7 +30,13 @@ from deepprune_core.experiments.encode_once import (
     open_once,
     train_once,
 )
-from deepprune_core.experiments.judges import JudgeSpec, online_spec, open_judge, train
+from deepprune_core.experiments.judges import (
+    JudgeSpec,
+    online_spec,
+    open_judge,
+    shipped_folder,
+    train,
+)
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
@@ -41,7 +47,7 @@ from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.training.compress import compress_adapter
 from deepprune_core.training.sharding import part
-from deepprune_core.training.state import HISTORY, MANIFEST, TrainResult
+from deepprune_core.training.state import HISTORY, MANIFEST
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, ProfileError, load_profile
 
@@ -82,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         if not is_first_process():
-            help_training(run, specs)
+            train_together(run, specs, leads=False)
             return 0
         with sole_writer(work / ".lock"):
             make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
@@ -96,13 +102,11 @@ def make_and_score(
     run: Run, specs: Sequence[JudgeSpec], *, with_once: bool, with_scores: bool
 ) -> None:
     """Train what is missing of some judges, then score what notebooks 02, 05 and 07 ask."""
-    adapters, scores = run.profile.judge.adapters, run.profile.judge.scores
-    assert adapters is not None and scores is not None
-    for spec in specs:  # all trainings first: processes that help with them then may leave
-        make(run, spec, ROOT / adapters / spec.name)
-    part()
+    scores = run.profile.judge.scores
+    assert scores is not None
+    train_together(run, specs, leads=True)
     for spec in specs:
-        score_tests(run, spec, ROOT / adapters / spec.name)
+        score_tests(run, spec, published(run, spec))
     if with_once:
         make_once(run)
     if not with_scores:
@@ -113,7 +117,7 @@ def make_and_score(
         return
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
-    score(run, ROOT / adapters / online_spec(run).name, ROOT / scores)
+    score(run, published(run, online_spec(run)), ROOT / scores)
 
 
 def is_first_process() -> bool:
@@ -121,20 +125,21 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def help_training(run: Run, specs: Sequence[JudgeSpec]) -> None:
-    """Take part in the trainings that the first process leads, which writes what comes of them."""
-    assert run.profile.judge.adapters is not None
+def published(run: Run, spec: JudgeSpec) -> Path:
+    """Return where a judge is published; the profile says where."""
+    folder = shipped_folder(run, spec)
+    assert folder is not None
+    return folder
+
+
+def train_together(run: Run, specs: Sequence[JudgeSpec], *, leads: bool) -> None:
+    """Train what is missing, before anything is scored: processes that only help may then leave.
+
+    ``leads``: whether this process publishes what comes of it.
+    """
     for spec in specs:
-        if not (ROOT / run.profile.judge.adapters / spec.name / MANIFEST).is_file():
-            train_spec(run, spec)
+        make(run, spec, leads=leads)
     part()
-
-
-def train_spec(run: Run, spec: JudgeSpec) -> TrainResult:
-    """Return a trained judge, which lies in the run's own folder."""
-    settings = run.profile.judge
-    made = run.work / "judges" / spec.name
-    return train(run, spec, out=made, compiled=settings.compiled, sharded=settings.sharded)
 
 
 def make_once(run: Run) -> None:
@@ -168,14 +173,19 @@ def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple
     return tuple(specs[name] for name in names or specs)
 
 
-def make(run: Run, spec: JudgeSpec, target: Path) -> None:
-    """Train one judge and publish it, unless it is there."""
-    if (target / MANIFEST).is_file():
+def make(run: Run, spec: JudgeSpec, *, leads: bool) -> None:
+    """Train one judge, unless it is there; the process that leads publishes it."""
+    settings, target = run.profile.judge, published(run, spec)
+    there = (target / MANIFEST).is_file()
+    if there and leads:
         print(f"{spec.name}: already there")
+    if there:
         return
-    result = train_spec(run, spec)
-    publish(result.folder, target, run.profile.judge.publish_rank)
-    print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
+    made = run.work / "judges" / spec.name
+    result = train(run, spec, out=made, compiled=settings.compiled, sharded=settings.sharded)
+    if leads:
+        publish(made, target, settings.publish_rank)
+        print(f"{spec.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
 
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:

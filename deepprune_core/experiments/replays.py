@@ -48,9 +48,8 @@ class Replays:
             rng.bit_generator.state = state
         else:
             found = cluster_stored(question, arriving, config.clustering, rng)
-            clustered = replace(
-                found, clustering=replace(found.clustering, asked=found.clustering.asked[:0])
-            )
+            none = found.clustering.asked[:0].copy()  # a view would keep all of them
+            clustered = replace(found, clustering=replace(found.clustering, asked=none))
             self._known[key] = (clustered, rng.bit_generator.state)
         return finish_stored(question, arriving, clustered, config, rng)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from deepprune_core.experiments.readers import EMBEDDINGS, last_words_encoder
 from deepprune_core.experiments.run import Run, graded_traces
 from deepprune_core.experiments.skill import Tested, tested
 from deepprune_core.experiments.text import NOTHING, number
-from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import JudgeData, judge_data
+from deepprune_core.judging.pair_regression import PairRegression
 from deepprune_core.judging.self_judge import SelfJudge, StateReader
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.workflow.profile import ROOT
@@ -26,15 +26,7 @@ FOLDS, TRACES = 5, 8
 OWN = "the reasoner's own states"
 
 
-class Trainable(Protocol):
-    """A judge that is trained on labelled pairs."""
-
-    def fit(self, inputs: list[JudgeInput], same: np.ndarray) -> Trainable: ...
-
-    def score(self, inputs: list[JudgeInput]) -> np.ndarray: ...
-
-
-def cross_validated(make: Callable[[], Trainable], data: JudgeData) -> np.ndarray:
+def cross_validated(make: Callable[[], PairRegression], data: JudgeData) -> np.ndarray:
     """Return each pair's score ``(n,)`` by a judge that was trained on other questions."""
     from sklearn.model_selection import GroupKFold
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_regression import PairRegression
 
 Read = tuple[str, str]  # a question and a prefix
 
@@ -56,7 +57,7 @@ class StateReader:
         return np.asarray(states.mean(0).cpu())
 
 
-class SelfJudge:
+class SelfJudge(PairRegression):
     """P(same) from |u - v| and u * v of both prefixes' states u and v.
 
     Args:
@@ -70,32 +71,15 @@ class SelfJudge:
         from sklearn.preprocessing import StandardScaler
 
         self.reader = reader
-        self._model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=1000)
-        )
-
-    def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> SelfJudge:
-        """Train on labelled pairs; ``same``: (n,) bool.
-
-        Raises:
-            ValueError: only one label occurs.
-        """
-        if len(np.unique(same)) < 2:
-            raise ValueError("expected same and different pairs to train on, got one kind only")
-        self._model.fit(self._features(inputs), same)
-        return self
-
-    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return P(same) per pair: ``(n,)`` float64."""
-        if not len(inputs):
-            return np.zeros(0)
-        return np.asarray(self._model.predict_proba(self._features(inputs))[:, 1])
+        model = LogisticRegression(C=1 / penalty, max_iter=1000)
+        super().__init__(make_pipeline(StandardScaler(), model))
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return zeros, ``(n,)`` int64: the reasoner has read it all when it wrote it."""
         return np.zeros(len(inputs), np.int64)
 
-    def _features(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+    def vectors(self, inputs: Sequence[JudgeInput]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states of first and second prefixes, ``(n, hidden)`` each."""
         first = self.reader.states([(p.question, p.first) for p in inputs])
         second = self.reader.states([(p.question, p.second) for p in inputs])
-        return np.hstack([np.abs(first - second), first * second])
+        return first, second

@@ -186,11 +186,13 @@ class _Training(Steps):
         count, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine = batch[rank::count]
         passes = [(one, 1.0 / len(batch)) for one in self.planner.passes(mine)]
-        company = (self.planner.passes(batch[:1])[0], 0.0)
         least = 1
         if self.is_sharded:
             least = max(len(self.planner.passes(batch[i::count])) for i in range(count))
-        return [*passes, *[company] * (least - len(passes))]
+        if len(passes) < least:
+            company = self.planner.passes(batch[:1])[0]
+            passes += [(company, 0.0)] * (least - len(passes))
+        return passes
 
     def _synced(self, on: bool) -> AbstractContextManager[None]:
         """Return a context whose backward pass averages gradients over processes, or does not."""
