@@ -125,13 +125,13 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
         ]
 
     asked = [pairs(i, n) for i, n in enumerate(sizes)]
-    unseen = pairs(len(sizes), min(sizes))[:40]
+    others = [pairs(len(sizes) + i, n) for i, n in enumerate(sizes)]
     rates: dict[str, list[float]] = {}
     truth: np.ndarray | None = None
     worst: dict[str, float] = {}
     for name, open_way in ways(run).items():
         with ExitStack() as stack:
-            rates[name], scores = timed(open_way(stack), unseen, asked)
+            rates[name], scores = timed(open_way(stack), others, asked)
         truth = scores if truth is None else truth
         worst[name] = float(np.abs(scores - truth).max())
         print(f"{name}: " + ", ".join(f"{r:.0f}" for r in rates[name]) + " pairs/s", flush=True)
@@ -143,10 +143,11 @@ def speed_rows(run: Run, sizes: Sequence[int], questions: int) -> list[tuple[str
 
 
 def timed(
-    judge: Judge, unseen: list[JudgeInput], parts: Sequence[list[JudgeInput]]
+    judge: Judge, others: Sequence[list[JudgeInput]], parts: Sequence[list[JudgeInput]]
 ) -> tuple[list[float], np.ndarray]:
     """Return the pairs a second of each part, after a warm-up on others, and the last scores."""
-    judge.score(unseen)  # warm up, compile
+    for pairs in others:  # warm up, compile at every size
+        judge.score(pairs)
     rates, scores = [], np.zeros(0)
     for pairs in parts:
         started = time.monotonic()
@@ -247,9 +248,8 @@ def main() -> None:
         "speed", "Pairs a second, all pairs of a question",
         ("way", *columns, "largest difference of a score"),
         tuple(speed_rows(run, options.sizes, options.questions)),
-        (f"N: {options.questions} questions for each size, none twice; in brackets the ratio to the "
-         "first row. Scores in "
-         "bf16, so they move with the layout of a pass.",),
+        (f"N: {options.questions} questions for each size, none twice; in brackets the ratio to "
+         "the first row. Scores in bf16, so they move with the layout of a pass.",),
     )  # fmt: skip
     grown = tuple(f"{n} traces" for n in options.replayed)
     calls, tokens = growth_rows(run, options.replayed, options.orders)
