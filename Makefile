@@ -65,9 +65,9 @@ endif
 
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
-# The profile real reads public traces, which are fetched first.
+# The profiles real and thinking read public traces, which are fetched first.
 SMOLLM2 := build/models/smollm2/model.safetensors
-ifeq ($(PROFILE),real)
+ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done $(SMOLLM2)
 endif
 DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)

@@ -37,7 +37,7 @@ async def ask(url: str, pictures: Console) -> PrunedAnswer:
     """Ask as `deepprune ask` does; print the view once a third has been placed, and at the end."""
     there = open_endpoint([url], None, str(ROOT / "build/models/smollm2"), "NONE", system=o.SYSTEM)
     judge, tau = open_judge("embedding", None, None, quiet=True)
-    rule = o.with_tau(o.parse_rule("weighted", 32, 10, 20), tau)
+    rule = o.parse_rule("weighted", 32, 10, 20).with_tau(tau)
     sampling = SamplingConfig(temperature=0.6, top_p=0.95, max_tokens=600)
     config = OnlineConfig(o.parse_cut(CUT), rule, sampling)
     tool, result = DeepPrune(there.engine, judge, config), None

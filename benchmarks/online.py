@@ -15,11 +15,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from deepprune_core.baselines.deepconf import DeepConfConfig
-from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.baselines.named_judges import NamedJudge, open_named_judge
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.discovery import open_tokenizer
 from deepprune_core.engines.openai import EndpointSettings, open_openai
@@ -27,7 +28,7 @@ from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.formats.trace_files import read_traces
-from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.metrics import bootstrap_mean
 from deepprune_core.miniature.benchmarks import questions_of
 from deepprune_core.miniature.tokenizer import prompt_text
@@ -39,6 +40,8 @@ from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile
 
 PLAIN = "cons@N"
+MODES: tuple[Literal["online", "pause"], ...] = ("online", "pause")
+PAIRS, ONCE = "pair by pair", "each prefix read once"
 CONTROLLER_TRACES = 512
 
 
@@ -52,7 +55,9 @@ def main() -> None:
     options = parser.parse_args()
     profile = load_profile(options.profile)
     assert profile.judge.adapter and profile.live
-    judge = open_named_judge(str(ROOT / profile.judge.adapter)).judge
+    adapter = ROOT / profile.judge.adapter
+    folders = {PAIRS: adapter, ONCE: adapter.with_name(adapter.name + "-once")}
+    judges = {name: open_named_judge(str(folder)) for name, folder in folders.items()}
     live, deepconf = profile.live, profile.deepconf
     config = OnlineConfig(
         Truncation("reasoning_words", profile.cuts.words),
@@ -70,21 +75,22 @@ def main() -> None:
             engine, tokenizer, config, options.traces, prompt_text,
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
-        played = run_async(lambda: play_all(contest, judge, questions))
+        played = run_async(lambda: play_all(contest, judges, questions))
     speed = played[PLAIN].tokens / played[PLAIN].seconds
     write(options.out, [*method_rows(played, questions)], controller(config, speed), options)
 
 
 async def play_all(
-    contest: Contest, judge: Judge, questions: Sequence[Question]
+    contest: Contest, judges: dict[str, NamedJudge], questions: Sequence[Question]
 ) -> dict[str, Played]:
     """Return every method's results; the later ones take their sizes from the first."""
     await play("warm-up", contest.vote(4), questions[:1])
     found = {PLAIN: await play(PLAIN, contest.vote(), questions)}
-    for mode in ("online", "pause"):
-        name = f"DeepPrune, {mode}"
-        found[name] = await play(name, contest.deepprune(judge, mode), questions)
-    pruned = found["DeepPrune, online"]
+    for reading, one in judges.items():
+        for mode in MODES:
+            name = f"DeepPrune, {reading}, {mode}"
+            found[name] = await play(name, contest.deepprune(one.judge, mode, one.tau), questions)
+    pruned = found[f"DeepPrune, {ONCE}, online"]
     k = max(1, round(contest.n * pruned.tokens / found[PLAIN].tokens))
     others: dict[str, Method] = {
         f"cons@{k} (same tokens)": contest.vote(k),

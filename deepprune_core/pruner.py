@@ -7,7 +7,7 @@ engine. Both share the clusterer, the finishing rules and the ledger.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -42,6 +42,10 @@ class PruningConfig:
     vote: VoteRule = "majority"
     k2: int = 20
     k3: int = 20
+
+    def with_tau(self, tau: float) -> PruningConfig:
+        """Return the settings with another threshold."""
+        return replace(self, clustering=replace(self.clustering, tau=tau))
 
 
 @dataclass(frozen=True)

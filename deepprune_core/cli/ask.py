@@ -76,7 +76,7 @@ def ask(
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
     config = OnlineConfig(
         truncation,
-        o.with_tau(pruning, threshold),
+        pruning.with_tau(threshold),
         SamplingConfig(temperature, top_p, max_tokens=max_tokens),
         mode,  # type: ignore[arg-type]
         seed=seed,

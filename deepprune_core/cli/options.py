@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
@@ -115,8 +114,3 @@ def parse_rule(name: str, clusters: int, representatives: int, k: int) -> Prunin
     if name not in rules:
         fail(f"--rule {name!r}: expected one of {', '.join(rules)}")
     return rules[name]
-
-
-def with_tau(config: PruningConfig, tau: float) -> PruningConfig:
-    """Return the settings with a threshold."""
-    return replace(config, clustering=replace(config.clustering, tau=tau))

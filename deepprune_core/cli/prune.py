@@ -50,7 +50,7 @@ def prune(
     with told_in_one_line():
         found, words = read_traces(traces), open_tokenizer(tokenizer)
         reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
-    ruled = {name: o.with_tau(rule, threshold) for name, rule in rules.items()}
+    ruled = {name: rule.with_tau(threshold) for name, rule in rules.items()}
     graded = grade_all(found)
     totals = compare_on_stored(
         found, graded, reader, truncation, words, ruled,

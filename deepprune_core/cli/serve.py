@@ -67,7 +67,7 @@ def serve(
         reader, threshold = open_judge(judge, judge_base, tau)
     config = OnlineConfig(
         truncation,
-        o.with_tau(pruning, threshold),
+        pruning.with_tau(threshold),
         SamplingConfig(temperature, top_p, max_tokens=max_tokens),
     )
     server = PruningServer(there.engine, reader, config, there.model, n, limits)

@@ -11,9 +11,11 @@ import numpy as np
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm import VllmSettings, open_vllm
+from deepprune_core.experiments.encode_once import has_once, once_folder, open_once
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.loading import saved_tau
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.online.config import OnlineConfig
@@ -24,6 +26,7 @@ from deepprune_core.traces import Question
 from deepprune_core.workflow.profile import ROOT
 
 FULL, PAUSED, ONLINE = "cons@N", "DeepPrune, pause", "DeepPrune, online"
+ONCE = f"{ONLINE}, each prefix read once"
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,10 @@ class LiveComparison:
 
 
 def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComparison:
-    """Return the comparison; starts vLLM, samples every question thrice, and shuts it down.
+    """Return the comparison; starts vLLM, samples every question, and shuts it down.
 
-    Sampling on a live engine repeats in distribution only.
+    The judge that reads each prefix once takes part where the profile has it. Sampling on a live
+    engine repeats in distribution only.
     """
     live = run.profile.live
     assert live is not None
@@ -58,6 +62,9 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
             PAUSED: contest.deepprune(judge, "pause"),
             ONLINE: contest.deepprune(judge, "online"),
         }
+        if has_once(run):
+            tau = saved_tau(once_folder(run))
+            methods[ONCE] = contest.deepprune(open_once(run), "online", tau)
         played = run_async(lambda: _play_all(methods, questions))
     finally:
         engine.close()

@@ -45,9 +45,15 @@ class Contest:
         """Return the plain majority vote of ``k`` traces (default: all)."""
         return lambda question: peers.consistency(self._asked(question), k or self.n)
 
-    def deepprune(self, judge: Judge, mode: Literal["online", "pause"]) -> Method:
-        """Return DeepPrune, which judges traces while they run or while they wait."""
-        config = replace(self.config, mode=mode)
+    def deepprune(
+        self, judge: Judge, mode: Literal["online", "pause"], tau: float | None = None
+    ) -> Method:
+        """Return DeepPrune, which judges traces while they run or while they wait.
+
+        ``tau``: the threshold that suits the judge (default: the configuration's).
+        """
+        pruning = self.config.pruning if tau is None else self.config.pruning.with_tau(tau)
+        config = replace(self.config, mode=mode, pruning=pruning)
         tool = DeepPrune(self.engine, judge, config, tokenizer=self.tokenizer, prompt=self.prompt)
         return lambda question: tool.answer(question, self.n)
 
