@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from deepprune_core.clustering import STOPPED
-from deepprune_core.engines.base import Chunk, Engine, Messages, Request, trace_seed
+from deepprune_core.engines.base import Chunk, Engine, Messages, Request, SamplingConfig, trace_seed
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.ledger import TraceState
 from deepprune_core.online.config import OnlineConfig
@@ -129,7 +129,10 @@ class Session:
         name = f"{self.question.question_id}/{self.config.seed}/{trace.index}/{part}"
         trace.request_id, looked = name, 0
         request = Request(name, self.prompt, seed, before.token_ids)
-        async for chunk in self.engine.stream(request, self.config.sampling):
+        sampling = self._sampling(part)
+        async for chunk in self.engine.stream(request, sampling):
+            if chunk.finish_reason == "length" and sampling is not self.config.sampling:
+                chunk = replace(chunk, finish_reason=None)  # at the cut, not at the limit
             trace.chunk = before.joined(chunk)
             if trace.state is not None or (trace.placed.is_set() and not trace.may_go_on):
                 await self.engine.abort(name)
@@ -143,6 +146,12 @@ class Session:
                     if self.config.mode == "pause":
                         await self.engine.abort(name)
                         return
+
+    def _sampling(self, part: str) -> SamplingConfig:
+        """Return how a part is sampled; a trace that pauses at k tokens asks for no more."""
+        cut, whole = self.config.truncation, self.config.sampling
+        stops = part == "first" and self.config.mode == "pause" and cut.kind == "tokens"
+        return replace(whole, max_tokens=cut.k) if stops and cut.k < whole.max_tokens else whole
 
     def _reached(self, trace: Running) -> bool:
         assert trace.chunk is not None

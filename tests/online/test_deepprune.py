@@ -98,6 +98,24 @@ def test_pausing_costs_no_more_than_a_look_beyond_the_cut() -> None:
             assert trace.score == 1.0
 
 
+def test_pausing_at_a_number_of_tokens_costs_just_these() -> None:
+    asked: list[int] = []
+
+    class Watched(ReplayEngine):
+        def stream(self, request, config):  # type: ignore[no-untyped-def]
+            asked.append(config.max_tokens)
+            return super().stream(request, config)
+
+    engine = Watched({"?": TEXTS}, TOKENIZER)
+    config = replace(CONFIG, truncation=Truncation("tokens", 13))
+    result = DeepPrune(engine, FirstWordJudge(), config).answer_sync("?", n=len(TEXTS))
+    pruned = [t for t in result.traces if t.state is TraceState.PRUNED]
+    assert len(pruned) == 7 and {t.tokens for t in pruned} == {13}
+    assert len(result.finished) == 3 and result.answer == "0"
+    assert asked == [13] * len(TEXTS) + [500] * 3
+    assert engine.generated_tokens() == result.ledger.generated
+
+
 def test_the_papers_rule_finishes_k2_of_the_largest_cluster() -> None:
     rule = PruningConfig(finish="largest_cluster", k2=2, k3=2)
     result, _, engine = ask(replace(CONFIG, pruning=rule))
