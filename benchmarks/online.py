@@ -1,6 +1,6 @@
 """What each way to spend N traces costs on vLLM's own server, by the server's own counter.
 
-    python benchmarks/online.py --questions 10 --traces 32
+    python benchmarks/online.py --questions 10 --traces 32 --stream-interval 8
 
 starts vLLM's OpenAI-compatible server (on a machine without a GPU: its CPU build) with the
 miniature's birch, runs every method on the same questions and seeds, and writes
@@ -50,6 +50,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--questions", type=int, default=10)
     parser.add_argument("--traces", type=int, default=32)
+    parser.add_argument(
+        "--stream-interval", type=int, default=8, help="tokens between two events of a stream"
+    )
     parser.add_argument("--profile", type=Path, default=ROOT / "deepprune_core/profiles/mini.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_online.md")
     options = parser.parse_args()
@@ -69,7 +72,8 @@ def main() -> None:
     log = ROOT / "build" / "vllm-server.log"
     log.parent.mkdir(exist_ok=True)
     tokenizer = open_tokenizer(str(ROOT / live.model))
-    with vllm_server(ROOT / live.model, "birch", log) as url:
+    streams = ("--stream-interval", str(options.stream_interval))
+    with vllm_server(ROOT / live.model, "birch", log, arguments=streams) as url:
         engine = open_openai(EndpointSettings((url,), "birch"), tokenizer)
         contest = Contest(
             engine, tokenizer, config, options.traces, prompt_text,
@@ -209,7 +213,8 @@ def write(
          "is taken off. The server's speed is that of the plain vote above.",),
     )  # fmt: skip
     command = (
-        f"python benchmarks/online.py --questions {options.questions} --traces {options.traces}"
+        f"python benchmarks/online.py --questions {options.questions} --traces {options.traces} "
+        f"--stream-interval {options.stream_interval}"
     )
     text = f"Written by `{command}`.\n\n{methods.to_markdown()}\n{table.to_markdown()}"
     write_atomically(out, text)
