@@ -79,32 +79,51 @@ def main() -> None:
             engine, tokenizer, config, options.traces, prompt_text,
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
-        played = run_async(lambda: play_all(contest, judges, questions))
-    speed = played[PLAIN].tokens / played[PLAIN].seconds
-    write(options.out, [*method_rows(played, questions)], controller(config, speed), options)
+        at_once, singly = run_async(lambda: play_both(contest, judges, questions))
+    speed = at_once[PLAIN].tokens / at_once[PLAIN].seconds
+    rows = [method_rows(played, questions) for played in (at_once, singly)]
+    write(options.out, rows, controller(config, speed), options)
+
+
+async def play_both(
+    contest: Contest, judges: dict[str, NamedJudge], questions: Sequence[Question]
+) -> tuple[dict[str, Played], dict[str, Played]]:
+    """Return the results with all questions at once, then of a few methods one at a time."""
+    await play("warm-up", contest.vote(4), questions[:1], contest.engine)
+    pruned = {
+        f"DeepPrune, {reading}, {mode}": contest.deepprune(one.judge, mode, one.tau)
+        for reading, one in judges.items()
+        for mode in MODES
+    }
+    at_once = await play_all(contest, pruned, questions)
+    few = {PLAIN: contest.vote()} | {k: v for k, v in pruned.items() if ONCE in k}
+    return at_once, {
+        name: await play(f"one at a time, {name}", method, questions, contest.engine)
+        for name, method in few.items()
+    }
 
 
 async def play_all(
-    contest: Contest, judges: dict[str, NamedJudge], questions: Sequence[Question]
+    contest: Contest, pruned: dict[str, Method], questions: Sequence[Question]
 ) -> dict[str, Played]:
     """Return every method's results; the later ones take their sizes from the first."""
-    await play("warm-up", contest.vote(4), questions[:1])
-    found = {PLAIN: await play(PLAIN, contest.vote(), questions)}
-    for reading, one in judges.items():
-        for mode in MODES:
-            name = f"DeepPrune, {reading}, {mode}"
-            found[name] = await play(name, contest.deepprune(one.judge, mode, one.tau), questions)
-    pruned = found[f"DeepPrune, {ONCE}, online"]
-    k = max(1, round(contest.n * pruned.tokens / found[PLAIN].tokens))
+
+    async def ask(name: str, method: Method) -> Played:
+        return await play(name, method, questions, contest.engine, len(questions))
+
+    found = {PLAIN: await ask(PLAIN, contest.vote())}
+    found |= {name: await ask(name, method) for name, method in pruned.items()}
+    best = found[f"DeepPrune, {ONCE}, pause"]
+    k = max(1, round(contest.n * best.tokens / found[PLAIN].tokens))
     others: dict[str, Method] = {
         f"cons@{k} (same tokens)": contest.vote(k),
-        "random pruning": contest.random(share_finished(pruned.results)),
+        "random pruning": contest.random(share_finished(best.results)),
         "adaptive consistency": contest.adaptive(),
         "early stopping": contest.early_stopping(),
         "DeepConf-high": contest.confidence(90),
         "DeepConf-low": contest.confidence(10),
     }
-    return found | {name: await play(name, method, questions) for name, method in others.items()}
+    return found | {name: await ask(name, method) for name, method in others.items()}
 
 
 def method_rows(played: dict[str, Played], questions: Sequence[Question]) -> list[tuple[str, ...]]:
@@ -118,7 +137,7 @@ def method_rows(played: dict[str, Played], questions: Sequence[Question]) -> lis
         rate = bootstrap_mean(right, rng=np.random.default_rng(0), draws=2000)
         tokens, seconds = 1 - one.tokens / whole.tokens, 1 - one.seconds / whole.seconds
         judging = sum(r.judge_seconds for r in one.results) / one.seconds
-        after = one.tokens - sum(r.ledger.generated for r in one.results)
+        after = one.tokens - one.total("generated")
         saved = (f"{tokens:.0%}", f"{seconds:.0%}", f"{seconds / tokens:.2f}" if tokens else "–")
         rows.append(
             (
@@ -192,18 +211,26 @@ async def _drain(engine: ReplayEngine, question: Question, n: int, config: Onlin
 
 
 def write(
-    out: Path, rows: list[tuple[str, ...]], alone: tuple[str, ...], options: argparse.Namespace
+    out: Path,
+    rows: list[list[tuple[str, ...]]],
+    alone: tuple[str, ...],
+    options: argparse.Namespace,
 ) -> None:
-    """Write both tables, with the command that made them."""
+    """Write the tables, with the command that made them."""
+    columns = (
+        "method", "tokens, server's counter", "beyond ours", "seconds", "tokens saved",
+        "seconds saved", "seconds / tokens", "judge's share of seconds", "accuracy (%)",
+    )  # fmt: skip
     methods = Table(
-        "online", "Methods on vLLM's server",
-        ("method", "tokens, server's counter", "beyond ours", "seconds", "tokens saved",
-         "seconds saved", "seconds / tokens", "judge's share of seconds", "accuracy (%)"),
-        tuple(rows),
-        (f"N: {options.questions} questions, {options.traces} traces each, one question at a "
-         "time; intervals from resampling questions.",
+        "online", "Methods on vLLM's server, all questions at once", columns, tuple(rows[0]),
+        (f"N: {options.questions} questions, {options.traces} traces each; intervals from "
+         "resampling questions.",
          "'beyond ours': what the server counted and the tool did not receive. 'seconds / tokens': "
          "share of the token saving that is also saved in time."),
+    )  # fmt: skip
+    singly = Table(
+        "singly", "The same, one question at a time", columns, tuple(rows[1]),
+        ("The engine is not full then: a question takes as long as its longest trace.",),
     )  # fmt: skip
     table = Table(
         "controller", "The controller alone",
@@ -216,7 +243,8 @@ def write(
         f"python benchmarks/online.py --questions {options.questions} --traces {options.traces} "
         f"--stream-interval {options.stream_interval}"
     )
-    text = f"Written by `{command}`.\n\n{methods.to_markdown()}\n{table.to_markdown()}"
+    tables = "\n".join(one.to_markdown() for one in (methods, singly, table))
+    text = f"Written by `{command}`.\n\n{tables}"
     write_atomically(out, text)
     print(text)
 

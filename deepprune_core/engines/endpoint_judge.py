@@ -42,6 +42,8 @@ class EndpointJudge:
         ValueError: a label is not one token.
     """
 
+    parallel = True  # several threads may ask
+
     def __init__(
         self,
         url: str,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepprune_core.engines.base import SamplingConfig
+from deepprune_core.engines.base import Engine, SamplingConfig
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm import VllmSettings, open_vllm
 from deepprune_core.experiments.encode_once import has_once, once_folder, open_once
@@ -65,14 +65,18 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
         if has_once(run):
             tau = saved_tau(once_folder(run))
             methods[ONCE] = contest.deepprune(open_once(run), "online", tau)
-        played = run_async(lambda: _play_all(methods, questions))
+        played = run_async(lambda: _play_all(methods, questions, engine))
     finally:
         engine.close()
     return LiveComparison(Path(live.model).name, tuple(questions), live.traces, played)
 
 
-async def _play_all(methods: dict[str, Method], questions: Sequence[Question]) -> dict[str, Played]:
-    return {name: await play(f"live, {name}", one, questions) for name, one in methods.items()}
+async def _play_all(
+    methods: dict[str, Method], questions: Sequence[Question], engine: Engine
+) -> dict[str, Played]:
+    return {
+        name: await play(f"live, {name}", one, questions, engine) for name, one in methods.items()
+    }
 
 
 def accuracy(run: Run, questions: Sequence[Question], results: Sequence[PrunedAnswer]) -> Interval:
@@ -87,7 +91,7 @@ def live_table(run: Run, found: LiveComparison, judge_cost: float) -> Table:
     whole, rows = found.methods[FULL].tokens, []
     for name, played in found.methods.items():
         pruned, judge = name != FULL, played.total("judge")
-        after = sum(result.after_abort for result in played.results)
+        after = played.tokens - played.total("generated")
         rows.append(
             (
                 name, count(played.tokens),

@@ -6,6 +6,8 @@ them all. Traces of one question have the same seeds under every method.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -101,26 +103,34 @@ def share_finished(results: Sequence[PrunedAnswer]) -> float:
 
 @dataclass(frozen=True)
 class Played:
-    """One method's results on all questions."""
+    """One method's results on all questions.
+
+    ``tokens``: generated, by the engine's own counter; ``seconds``: wall time of all questions.
+    """
 
     results: tuple[PrunedAnswer, ...]
-
-    @property
-    def tokens(self) -> int:
-        """Generated tokens by the engine's own counter."""
-        return sum(result.engine_tokens for result in self.results)
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of all questions, one after the other."""
-        return sum(result.seconds for result in self.results)
+    tokens: int
+    seconds: float
 
     def total(self, name: str) -> int:
         """Return the sum of one entry of the ledgers."""
         return sum(getattr(result.ledger, name) for result in self.results)
 
 
-async def play(name: str, method: Method, questions: Sequence[Question]) -> Played:
-    """Ask the questions one after the other."""
-    bar = tqdm(questions, desc=name, unit="question", leave=False)
-    return Played(tuple([await method(question) for question in bar]))
+async def play(
+    name: str, method: Method, questions: Sequence[Question], engine: Engine, at_once: int = 1
+) -> Played:
+    """Ask the questions, ``at_once`` at a time."""
+    bar = tqdm(total=len(questions), desc=name, unit="question", leave=False)
+    room = asyncio.Semaphore(at_once)
+
+    async def ask(question: Question) -> PrunedAnswer:
+        async with room:
+            result = await method(question)
+        bar.update()
+        return result
+
+    before, started = engine.generated_tokens(), time.monotonic()
+    with bar:
+        results = await asyncio.gather(*map(ask, questions))
+    return Played(tuple(results), engine.generated_tokens() - before, time.monotonic() - started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 
@@ -23,7 +24,8 @@ class DeepPrune:
     """Parallel reasoning with pruning, on any engine and with any judge.
 
     ``engine`` brings its ``tokenizer``, or one is given. ``prompt`` turns a question into what
-    the model reads (default: the text itself). One object may ask many questions at once.
+    the model reads (default: the text itself). One object may ask many questions at once; a judge
+    reads for one at a time, but for one that says ``parallel``.
 
     >>> DeepPrune(engine, judge).answer_sync("What has Ann?", n=16).answer  # doctest: +SKIP
     '4'
@@ -44,6 +46,7 @@ class DeepPrune:
         self.engine, self.judge, self.tokenizer = engine, judge, found
         self.config = config or OnlineConfig()
         self._prompt = prompt or (lambda text: text)
+        self._turn = None if getattr(judge, "parallel", False) else threading.Lock()
 
     async def answer(self, question: str | Question, n: int = 64) -> PrunedAnswer:
         """Return the answer of ``n`` traces, with all that became of them.
@@ -80,7 +83,7 @@ class DeepPrune:
         before = self.engine.generated_tokens()
         session = Session(
             self.engine, self.tokenizer, self.judge, self.config, question,
-            self._prompt(question.text), n, emit,
+            self._prompt(question.text), n, emit, self._turn,
         )  # fmt: skip
         await session.run()
         return _result(session, self.engine.generated_tokens() - before)

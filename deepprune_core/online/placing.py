@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +28,19 @@ class Placer:
 
     The scores that every waiting trace is sure to need, those against the members of small
     clusters, are asked in one call. The rest is asked as the sequential rule comes to it. So the
-    placements are those of the one-by-one rule, in fewer and larger calls.
+    placements are those of the one-by-one rule, in fewer and larger calls. ``turn`` is held while
+    the judge reads: several questions share a judge that can serve one thread at a time.
     """
 
     def __init__(
-        self, judge: Judge, question: str, config: ClusteringConfig, rng: np.random.Generator
+        self,
+        judge: Judge,
+        question: str,
+        config: ClusteringConfig,
+        rng: np.random.Generator,
+        turn: threading.Lock | None = None,
     ) -> None:
-        self.judge, self.question = judge, question
+        self.judge, self.question, self._turn = judge, question, turn or threading.Lock()
         self.clusterer = GreedyClusterer(self._score, config, rng)
         self.prefixes: dict[int, str] = {}
         self.judge_tokens = self.judge_calls = 0
@@ -67,12 +74,13 @@ class Placer:
     def _ask(self, pairs: Sequence[Pair]) -> None:
         if not pairs:
             return
-        started = time.monotonic()
         inputs = [
             JudgeInput(self.question, *(self.prefixes[t] for t in sorted(pair))) for pair in pairs
         ]
-        scores = self.judge.score(inputs)
+        with self._turn:
+            started = time.monotonic()
+            scores = self.judge.score(inputs)
+            self.judge_tokens += int(self.judge.num_tokens(inputs).sum())
+            self.judge_seconds += time.monotonic() - started
         self._known.update(zip(pairs, scores.tolist(), strict=True))
-        self.judge_tokens += int(self.judge.num_tokens(inputs).sum())
         self.judge_calls += len(pairs)
-        self.judge_seconds += time.monotonic() - started

@@ -7,6 +7,7 @@ the traces that have reached their truncation point; and whoever asked, who read
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -71,11 +72,12 @@ class Session:
         prompt: str | Messages,
         num_traces: int,
         emit: Callable[[Event], None],
+        turn: threading.Lock | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.config = engine, tokenizer, config
         self.question, self.prompt, self._emit = question, prompt, emit
         self.rng = np.random.default_rng([config.seed, trace_seed(0, question.question_id, 0)])
-        self.placer = Placer(judge, question.text, config.pruning.clustering, self.rng)
+        self.placer = Placer(judge, question.text, config.pruning.clustering, self.rng, turn)
         self.traces = [Running(i, GrowingText(tokenizer)) for i in range(num_traces)]
         self.tally = Tally(config.pruning, num_traces)
         self.decided_early = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,11 +18,13 @@ from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import TraceState
 from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.online.config import OnlineConfig
+from deepprune_core.online.contest import Contest, play
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.growing_text import GrowingText
 from deepprune_core.online.placing import Placer
 from deepprune_core.online.result import Event, PrunedAnswer
 from deepprune_core.pruner import PruningConfig
+from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
 
 TOKENIZER = build_tokenizer()
@@ -114,6 +117,31 @@ def test_pausing_at_a_number_of_tokens_costs_just_these() -> None:
     assert len(result.finished) == 3 and result.answer == "0"
     assert asked == [13] * len(TEXTS) + [500] * 3
     assert engine.generated_tokens() == result.ledger.generated
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_questions_at_once_share_a_judge_one_at_a_time(parallel: bool) -> None:
+    reading, most = 0, 0
+
+    class Slow(FirstWordJudge):
+        def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            time.sleep(0.02)
+            reading -= 1
+            return super().score(inputs)
+
+    judge = Slow()
+    judge.parallel = parallel  # type: ignore[attr-defined]
+    questions = [Question(f"q{i}", f"{i}?") for i in range(4)]
+    engine = ReplayEngine({q.text: TEXTS for q in questions}, TOKENIZER)
+    contest = Contest(engine, TOKENIZER, CONFIG, len(TEXTS))
+    found = asyncio.run(play("", contest.deepprune(judge, "pause"), questions, engine, 4))
+    assert [r.question for r in found.results] == [q.text for q in questions]
+    assert found.tokens == found.total("generated") == engine.generated_tokens()
+    assert {r.answer for r in found.results} == {"0"}
+    assert (most > 1) == parallel
 
 
 def test_the_papers_rule_finishes_k2_of_the_largest_cluster() -> None:
