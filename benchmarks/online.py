@@ -82,7 +82,8 @@ def main() -> None:
         at_once, singly = run_async(lambda: play_both(contest, judges, questions))
     speed = at_once[PLAIN].tokens / at_once[PLAIN].seconds
     rows = [method_rows(played, questions) for played in (at_once, singly)]
-    write(options.out, rows, controller(config, speed), options)
+    alone = controller(config, speed, options.stream_interval)
+    write(options.out, rows, alone, options)
 
 
 async def play_both(
@@ -168,8 +169,11 @@ class AnswerJudge:
         return self.ends.get(prefix)
 
 
-def controller(config: OnlineConfig, tokens_per_second: float) -> tuple[str, ...]:
-    """Return what everything but the models takes, for 512 traces, beside the server's time."""
+def controller(config: OnlineConfig, tokens_per_second: float, step: int) -> tuple[str, ...]:
+    """Return what everything but the models takes, for 512 traces, beside the server's time.
+
+    ``step``: tokens between two events of a stream.
+    """
     stored = read_traces(ROOT / "data/miniature/traces/birch.parquet")
     group, question = stored.traces[0], stored.questions[0]
     texts = [trace.text for trace in group] * (CONTROLLER_TRACES // len(group))
@@ -178,7 +182,7 @@ def controller(config: OnlineConfig, tokens_per_second: float) -> tuple[str, ...
     config = replace(config, stop_when_decided=False)
 
     def seconds(played: bool) -> tuple[float, int]:
-        engine = ReplayEngine({question.text: texts}, tokenizer)
+        engine = ReplayEngine({question.text: texts}, tokenizer, step=step)
         contest = Contest(engine, tokenizer, config, len(texts))
         method = contest.deepprune(AnswerJudge(ends), "online")
         started = time.perf_counter()
@@ -237,7 +241,8 @@ def write(
         ("traces", "tokens", "controller seconds", "seconds at the server's speed", "share"),
         (alone,),
         ("Stored traces that stream at once, a judge that answers at once; the replay's own time "
-         "is taken off. The server's speed is that of the plain vote above.",),
+         "is taken off. The server's speed is that of the plain vote above, all questions at "
+         "once.",),
     )  # fmt: skip
     command = (
         f"python benchmarks/online.py --questions {options.questions} --traces {options.traces} "
