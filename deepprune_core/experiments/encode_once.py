@@ -104,8 +104,8 @@ def train_once(
         lora_alpha=2 * rank,
         gradient_checkpointing=settings.gradient_checkpointing,
         autocast=settings.train_autocast,
-        evaluate_every=50,
-        checkpoint_every=50,
+        evaluate_every=min(50, settings.evaluate_every),
+        checkpoint_every=min(50, settings.checkpoint_every),
         seed=run.profile.seed,
     )
     return train_encode_once(

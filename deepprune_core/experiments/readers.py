@@ -14,6 +14,7 @@ import numpy as np
 
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
+from deepprune_core.experiments.encode_once import NAME, has_once, open_once
 from deepprune_core.experiments.judges import test_data
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
@@ -73,6 +74,15 @@ def embedding_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
     return [embedding_result(run, Truncation("tokens", k), tokenizer) for k in lengths]
 
 
+def reading_once(run: Run) -> list[JudgeResult]:
+    """Return the result of the judge that reads each prefix once, where the profile has it."""
+    if not has_once(run):
+        return []
+    judge, cut = open_once(run), run.cuts.online()
+    data = test_data(run, cut, judge.encoder.tokenizer)
+    return [assess(run, f"{NAME}: each prefix read once", judge, data, cut)]
+
+
 def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
     """Return every reader with its AUROC, pooled and within questions, and the bounds."""
     reference = load_reference()
@@ -114,6 +124,6 @@ def all_readers(
     if not run.cuts.embedding_tokens:
         return "Left out: the profile names no lengths for the regression (embedding_tokens)."
     cheap = (sentence_bert(run, tokenizer), embedding_result(run, run.cuts.online(), tokenizer))
-    readers = [*cheap, zero, *trained]
+    readers = [*cheap, zero, *trained, *reading_once(run)]
     run.note("04-readers", readers_words(readers))
     return write_table(readers_table(run, readers), run.out)

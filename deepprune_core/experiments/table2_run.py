@@ -14,6 +14,7 @@ from tqdm import tqdm
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.baselines.sentence_bert import open_encoder
+from deepprune_core.experiments.encode_once import has_once, once_questions, once_scores, open_once
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
@@ -63,7 +64,9 @@ def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
     if run.profile.judge.given:
         return open_given(run, run.profile.judge.given)
-    if run.profile.judge.prunes == "embeddings":
+    if run.profile.judge.prunes == "once" and has_once(run):
+        return open_reading_once(run)
+    if run.profile.judge.prunes != "trained":
         return open_embeddings(run)
     if run.profile.judge.base is None or not run.has_judges:
         return open_trained_here(run)
@@ -122,6 +125,16 @@ def open_embeddings(run: Run) -> OnlineSetup:
     return OnlineSetup(
         judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
     )
+
+
+def open_reading_once(run: Run) -> OnlineSetup:
+    """Return the judge that reads each prefix once, with all scores and the price of reading."""
+    judge = open_once(run)
+    stored = once_scores(run, judge, run.online)
+    questions = tuple(once_questions(run, judge, stored, traces) for traces in run.online)
+    check = "judge: each prefix read once; a sample scored afresh agrees with the store"
+    cost = run.profile.pruning.judge_cost
+    return OnlineSetup(judge, judge.encoder.tokenizer, run.online, questions, cost, check)
 
 
 def open_trained_here(run: Run) -> OnlineSetup:

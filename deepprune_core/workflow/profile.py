@@ -104,8 +104,8 @@ class JudgeSection(Section):
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
 
-    ``prunes``: which judge Tables 2 and 3 use, the trained one or a logistic regression on
-    embeddings, trained on the judges' training questions.
+    ``prunes``: which judge Tables 2 and 3 use: the trained one, the one that reads each prefix
+    ``once``, or a logistic regression on embeddings, trained on the judges' training questions.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights;
@@ -125,7 +125,7 @@ class JudgeSection(Section):
     symmetric: bool = False
     zero_shot_symmetric: bool = False
     zero_shot_scores: Path | None = None
-    prunes: Literal["trained", "embeddings"] = "trained"
+    prunes: Literal["trained", "once", "embeddings"] = "trained"
     rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
         "plain", "focal", "oversampling", "both",
     )  # fmt: skip
