@@ -248,7 +248,7 @@ def main() -> None:
         "speed", "Pairs a second, all pairs of a question",
         ("way", *columns, "largest difference of a score"),
         tuple(speed_rows(run, options.sizes, options.questions)),
-        (f"N: {options.questions} questions for each size, none twice; in brackets the ratio to "
+        (f"N: for each size {options.questions} question(s) of its own; in brackets the ratio to "
          "the first row. Scores in bf16, so they move with the layout of a pass.",),
     )  # fmt: skip
     grown = tuple(f"{n} traces" for n in options.replayed)
