@@ -205,8 +205,8 @@ test: $(INSTALLED) ## Run the tests
 	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
 
 soak: $(INSTALLED) ## Try the randomised tests much longer: twenty kills each, thousands of examples
-	DEEPPRUNE_KILLS=20 $(PY) -m pytest tests/test_kills.py
-	DEEPPRUNE_EXAMPLES=2000 $(PY) -m pytest tests -m hypothesis --durations=5
+	DEEPPRUNE_EXAMPLES=5000 $(PY) -m pytest tests -m hypothesis --durations=5
+	DEEPPRUNE_KILLS=20 $(PY) -m pytest tests/test_kills.py --durations=5
 
 lint: $(INSTALLED) ## Check style and format
 	$(PY) -m ruff check .

@@ -73,6 +73,9 @@ class Clustering:
         return len(self.asked)
 
 
+TIE_DIGITS = 12  # similarities that agree so far are equal, to one another and to tau
+
+
 class _Central:
     """A cluster's members by the mean of the scores that they met, highest first.
 
@@ -205,7 +208,8 @@ class GreedyClusterer:
         sizes = np.array([len(members) for members in self._drawn])
         starts = np.cumsum(sizes) - sizes
         self._scores = scores
-        return np.asarray(np.add.reduceat(scores, starts) / sizes)
+        means: np.ndarray = np.add.reduceat(scores, starts) / sizes
+        return means.round(TIE_DIGITS)  # the order of a sum decides no tie
 
     def _representatives(self, place: int) -> list[int]:
         """Return the positions of p <= K1 members of a cluster, in arrival order."""

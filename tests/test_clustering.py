@@ -1,5 +1,8 @@
 """Greedy clustering against a brute-force transcription of the rule, and by its properties."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,16 +23,19 @@ def scorer(matrix):
 
 
 def by_hand(order, matrix, config):
-    """Transcribe the paper's rule for K1 so large that all members are representatives."""
-    clusters = []
+    """Transcribe the paper's rule for K1 so large that all members are representatives.
+
+    It counts in fractions: a mean that equals tau is no more than tau, whatever floats add up to.
+    """
+    clusters, tau = [], Fraction(str(config.tau))
     for t in order:
         sims = []
         for cluster in clusters:
-            values = [matrix[t, h] for h in cluster]
+            values = [Fraction(round(100 * matrix[t, h]), 100) for h in cluster]
             if config.similarity == "vote":
-                values = [float(v > 0.5) for v in values]
+                values = [Fraction(v > Fraction(1, 2)) for v in values]
             sims.append(sum(values) / len(values))
-        if sims and max(sims) > config.tau:
+        if sims and max(sims) > tau:
             clusters[sims.index(max(sims))].append(t)
         elif len(clusters) < config.max_clusters or config.overflow == "keep_alone":
             clusters.append([t])
@@ -55,6 +61,23 @@ def test_it_is_the_papers_rule(seed, n, config):
     order = np.random.default_rng(seed).permutation(n).tolist()
     found = greedy_cluster(order, scorer(matrix), config, np.random.default_rng(0))
     assert found.clusters == by_hand(order, matrix, config)
+
+
+def test_a_mean_of_exactly_tau_opens_a_new_cluster_in_whatever_order_floats_are_added():
+    scores = np.array([0.1, 0.2, 0.3])
+    assert scores.sum() / 3 != sum(sorted(scores, reverse=True)) / 3  # the floats disagree
+
+    def opened(order):
+        row = {member: scores[i] for member, i in enumerate(order)}
+        rule = ClusteringConfig(0.2, max_representatives=9)
+        found = greedy_cluster(
+            range(4), lambda pairs: np.array([row[m] if t == 3 else 1.0 for t, m in pairs]), rule,
+            np.random.default_rng(0),
+        )  # fmt: skip
+        return found.clusters
+
+    orders = itertools.permutations(range(3))
+    assert {opened(order) for order in orders} == {((0, 1, 2), (3,))}
 
 
 @settings(deadline=None)

@@ -19,12 +19,8 @@ from deepprune_core.reporting.tables import Table
 
 
 def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
-    """Return the judges of every length, and the regression on embeddings at its lengths.
-
-    Raises:
-        FileNotFoundError: no judge is trained.
-    """
-    judges = assess_all(run, sweep_specs(run), tokenizer)
+    """Return the judges of every length, and the regression on embeddings at its lengths."""
+    judges = assess_all(run, sweep_specs(run), tokenizer) if run.has_judges else []
     return [*judges, *embedding_lengths(run, tokenizer)]
 
 

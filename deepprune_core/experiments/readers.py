@@ -20,7 +20,7 @@ from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.table1 import bound_rows, skill_columns, skill_row
 from deepprune_core.experiments.text import NOTHING, number
-from deepprune_core.experiments.untrained import sentence_bert
+from deepprune_core.experiments.untrained import Judged, judge_tokenizer, sentence_bert
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.metrics import auroc
 from deepprune_core.reporting.reference import load_reference
@@ -127,3 +127,16 @@ def all_readers(
     readers = [*cheap, zero, *trained, *reading_once(run)]
     run.note("04-readers", readers_words(readers))
     return write_table(readers_table(run, readers), run.out)
+
+
+def untrained_readers(run: Run, judged: Sequence[Judged]) -> Table | str:
+    """Write and return the table of the readers that need no trained judge of pairs.
+
+    Where there is such a judge, notebook 04 has the table of all readers.
+    """
+    if run.has_judges:
+        return "Notebook 04 has the table of all readers."
+    zero = dict(judged).get("zero_shot")
+    if zero is None:
+        return "Left out: the profile has no zero-shot judge (judge.base)."
+    return all_readers(run, judge_tokenizer(run), zero, ())

@@ -153,9 +153,12 @@ class Run:
 
     @property
     def has_judges(self) -> bool:
-        """Whether the judges that a profile ships are there; True where it trains its own."""
+        """Whether judges of pairs that a profile ships are there; True where it trains its own."""
         adapters = self.profile.judge.adapters
-        return adapters is None or any((ROOT / adapters).glob("*/manifest.json"))
+        if adapters is None:
+            return True
+        shipped = (ROOT / adapters).glob("*/manifest.json")
+        return any(not manifest.parent.name.endswith("-once") for manifest in shipped)
 
     def missing(self, notebook: str) -> str | None:
         """Return why the profile cannot give a notebook's artifact, or None if it can."""
@@ -165,7 +168,8 @@ class Run:
                 return "the profile names no base model for the judge, or no training traces"
             if profile.traces.development is None:
                 return "the profile names no development traces"
-            if not self.has_judges:
+            regressions = notebook == "07" and profile.cuts.embedding_tokens
+            if not (self.has_judges or regressions):
                 return f"no judge is trained yet; run `make judges PROFILE={profile.name}`"
         if notebook == "08" and profile.judge.encode_once is None:
             return "the profile has no judge that reads each prefix once (judge.encode_once)"
