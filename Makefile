@@ -205,7 +205,7 @@ test: $(INSTALLED) ## Run the tests
 	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
 
 soak: $(INSTALLED) ## Try the randomised tests much longer: forty kills each, thousands of examples (20 minutes)
-	DEEPPRUNE_EXAMPLES=5000 $(PY) -m pytest tests -m hypothesis --durations=5
+	DEEPPRUNE_EXAMPLES=10000 $(PY) -m pytest tests -m hypothesis --durations=5
 	DEEPPRUNE_KILLS=40 $(PY) -m pytest tests/test_kills.py --durations=5
 
 lint: $(INSTALLED) ## Check style and format
