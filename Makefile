@@ -204,7 +204,7 @@ benchmark: $(SMOLLM2) ## Measure all methods on vLLM's server (docs/benchmark_on
 test: $(INSTALLED) ## Run the tests
 	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
 
-soak: $(INSTALLED) ## Try the randomised tests much longer: forty kills each, thousands of examples (20 minutes)
+soak: $(INSTALLED) ## Try the randomised tests much longer: forty kills each, ten thousand examples (a quarter of an hour)
 	DEEPPRUNE_EXAMPLES=10000 $(PY) -m pytest tests -m hypothesis --durations=5
 	DEEPPRUNE_KILLS=40 $(PY) -m pytest tests/test_kills.py --durations=5
 
