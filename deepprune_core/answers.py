@@ -1,9 +1,11 @@
-r"""Final answers: extraction, canonical form, and the partition into answer classes.
+r"""Final answers: where a text gives one, and the partition into answer classes.
 
-Checkers of equivalence are neither transitive nor symmetric, so each question's distinct
-answers are canonicalised and partitioned once. Labels of pairs, votes and redundancy all come
-from the class id. An answer that is missing or beyond the limits is *ungradable*: it has no
-class, never votes, and is counted.
+Each answer is read alone and becomes a key (:mod:`deepprune_core.grading.reading`); answers with
+equal keys are one class. So *the same* is an equivalence that depends neither on the order of the
+answers nor on what else was answered, but for units: a bare number joins those with a unit where
+all units of the question agree. Labels of pairs, votes and redundancy all come from the class
+id. An answer with no content, too long or nested too deep is *ungradable*: it has no class, never
+votes, and is counted.
 """
 
 from __future__ import annotations
@@ -11,125 +13,155 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from deepprune_core.grading.checker import equivalent
+from deepprune_core.grading.reading import read
 from deepprune_core.traces import Question, Trace, TraceSet
 
 UNGRADABLE = -1
-MAX_CHARACTERS, MAX_NESTING, MAX_DIGITS = 256, 20, 30
+LONGEST_BOX = 4_000  # characters
 
-_CHOICE = re.compile(r"^\(?([A-Za-z])\)?[.):]?$")
-_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,)\d{3})+(?!\d)")
-_NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)$")
-_FRACTION = re.compile(r"^([+-]?)(?:\\frac\{(-?\d+)\}\{(-?\d+)\}|\\frac(\d)(\d)|(-?\d+)/(-?\d+))$")
-_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\{([^{}]*)\}")
-_EXPLOSIVE = re.compile(r"\*\*[^*]*\*\*|\^\s*\{?[^{}\s]*\^|\d{2,}\s*!|(?:\^|\*\*)\s*\{?\s*-?\d{4,}")
-_PLAIN = re.compile(r"[A-Za-z ]*|-?\d+(?:/\d+)?")
+_BOX = re.compile(
+    r"(?:\\|\x08)(?:boxed|fbox|framebox|oxed)(?![A-Za-z])\s*|(?<![A-Za-z\\])boxed(?=\{)"
+)
+_LOOSE = re.compile(r"[-+]?(?:\\?\$?\d|\\[A-Za-z]|\()[^\s$]*|[A-Z](?![A-Za-z])")
+_TAGS = ("think", "thinking", "reasoning", "thought", "analysis")
+_OPEN = re.compile(rf"<(?:{'|'.join(_TAGS)})>|\[THINK\]|◁think▷", re.IGNORECASE)
+_CLOSE = re.compile(rf"</(?:{'|'.join(_TAGS)})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+_MARKS = r"[*_`\s]*"
+_PHRASE = re.compile(
+    r"####[ \t]*(?=(?P<hash>[^\n]+))"
+    rf"|^[ \t]*#+[ \t]*(?:final\s+)?answer{_MARKS}$(?=(?P<below>\s*[^\n]+))"
+    rf"|(?<![A-Za-z])answer{_MARKS}(?:\([^()]*\){_MARKS})?(?::|=|\bis\b|\bwould be\b)"
+    rf"(?:{_MARKS}:)?(?=(?P<rest>{_MARKS}[^\n]+))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ENDS = re.compile(r"\.(?=\s|[*_`]|$)|\s(?:because|since|which|as shown|so that)\s|[!?](?=\s|$)")
+_NO_ANSWER = re.compile(
+    r"(?:not|wrong|correct|right|incorrect|that|in|given|below)\b|\$?letter\b|.*\\boxed\s*\{\s*\}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A final answer, and how it was told: in a box, or by a phrase such as *The answer is*."""
+
+    answer: str
+    how: Literal["box", "phrase"]
+
+
+def find_answer(text: str) -> Found | None:
+    r"""Return the final answer that a text gives after its thinking, or None.
+
+    The last box with something in it counts; where there is none, the last of the field's phrases
+    (``The answer is 42.``, ``#### 42``, ``ANSWER: C``, ``**Answer:** 12``).
+
+    >>> find_answer("so #### 42")
+    Found(answer='42', how='phrase')
+    """
+    said = after_thinking(text)
+    boxed = _last_box(said)
+    if boxed is not None:
+        return Found(boxed, "box")
+    phrase = _last_phrase(said)
+    return None if phrase is None else Found(phrase, "phrase")
 
 
 def extract_answer(text: str) -> str | None:
-    r"""Return the content of the last complete ``\boxed{...}``, or None.
-
-    Where a text closes its thinking with ``</think>``, only what follows counts.
+    r"""Return the final answer that a text gives, or None; see :func:`find_answer`.
 
     >>> extract_answer(r"so \boxed{3} ... wait, \boxed{\frac{1}{2}}")
     '\\frac{1}{2}'
     """
-    text = text.rsplit("</think>", 1)[-1]
-    marker = r"\boxed{"
-    start = text.rfind(marker)
-    while start >= 0:
-        begin = start + len(marker)
-        depth = 1
-        for at in range(begin, len(text)):
-            depth += (text[at] == "{") - (text[at] == "}")
-            if not depth:
-                return text[begin:at].strip() or None
-        start = text.rfind(marker, 0, start)
+    found = find_answer(text)
+    return None if found is None else found.answer
+
+
+def after_thinking(text: str) -> str:
+    """Return a text without its thinking, also where the thinking never began or never ends.
+
+    >>> [after_thinking(text) for text in ("<think>a</think>b", "a</think>b", "b<think>a")]
+    ['b', 'b', 'b']
+    """
+    closed = [match.end() for match in _CLOSE.finditer(text)]
+    rest = text[closed[-1] :] if closed else text
+    opened = _OPEN.search(rest)
+    return rest[: opened.start()] if opened else rest
+
+
+def _last_box(text: str) -> str | None:
+    """Return the content of the last closed box that holds something, else of one left open."""
+    unclosed = None
+    for match in reversed(list(_BOX.finditer(text))):
+        content, closed = _content(text, match.end())
+        if content and closed:
+            return content
+        unclosed = unclosed or content
+    return unclosed
+
+
+def _content(text: str, start: int) -> tuple[str | None, bool]:
+    """Return (what stands in a box or None, whether it is closed); escaped braces do not count."""
+    if text[start : start + 1] != "{":
+        loose = _LOOSE.match(text, start)
+        return (loose[0].rstrip(".,;:)") if loose else None), loose is not None
+    depth, at = 0, start
+    while at < min(len(text), start + LONGEST_BOX):
+        if text[at] == "\\":
+            at += 2
+            continue
+        depth += (text[at] == "{") - (text[at] == "}")
+        if not depth:
+            return text[start + 1 : at].strip() or None, True
+        at += 1
+    left_open = text[start + 1 : start + LONGEST_BOX]
+    rest = re.split(r"\n|\\\)|\\\]|\$", left_open, maxsplit=1)[0]
+    return rest.strip().rstrip(".").strip() or None, False
+
+
+def _last_phrase(text: str) -> str | None:
+    """Return the answer of the last phrase that tells one."""
+    for match in reversed(list(_PHRASE.finditer(text))):
+        told = (match["hash"] or match["below"] or match["rest"]).strip(" \t\r\n*_`:")
+        told = re.sub(r"^(?:therefore|thus|then|just|simply|equal to|given by)[\s,:]+", "", told)
+        if _NO_ANSWER.match(told):
+            continue
+        end = _ENDS.search(told)
+        told = (told[: end.start()] if end else told).strip(" \t*_`:,;.")
+        if told:
+            return told
     return None
 
 
 def canonical(answer: str | None) -> str | None:
-    r"""Return the answer's canonical spelling, or None if it is ungradable.
-
-    Choices become one letter, whole numbers lose signs and zeros that say nothing, decimals
-    and simple fractions become reduced fractions. Anything else is only tidied.
+    r"""Return the key by which an answer is compared, or None if it is ungradable.
 
     >>> [canonical(a) for a in (r"\text{(C)}", "1,204.0", r"\frac{2}{4}", ".50", "")]
     ['C', '1204', '1/2', '1/2', None]
     """
-    if answer is None or len(answer) > MAX_CHARACTERS:
-        return None
-    text = _tidy(answer)
-    if not text or _over_limits(text):
-        return None
-    if match := _CHOICE.match(text):
-        return match[1].upper() if "(" in answer or match[1].isupper() else match[1]
-    text = _THOUSANDS.sub(lambda m: re.sub(r"\D", "", m[0]), text)
-    return _rational(text) or text
-
-
-def _tidy(answer: str) -> str:
-    text = answer.strip()
-    for before, after in (
-        ("\\left", ""), ("\\right", ""), ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"),
-        ("\\(", ""), ("\\)", ""), ("\\[", ""), ("\\]", ""), ("\\!", ""), ("\\,", ","),
-        ("\\$", ""), ("$", ""), ("\u2212", "-"),
-    ):  # fmt: skip
-        text = text.replace(before, after)
-    text = _TEXT.sub(r"\1", text).strip()
-    return re.sub(r"\s+", " ", text).removesuffix(".").strip()
-
-
-def _over_limits(text: str) -> bool:
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "{([") - (character in "})]")
-        deepest = max(deepest, depth)
-    too_long = re.search(rf"\d{{{MAX_DIGITS + 1},}}", text)
-    return deepest > MAX_NESTING or bool(too_long) or bool(_EXPLOSIVE.search(text))
-
-
-def _rational(text: str) -> str | None:
-    """Return a number as a reduced fraction's text, or None if it is not a plain number."""
-    packed = text.replace(" ", "")
-    if _NUMBER.match(packed):
-        return str(Fraction(packed.removesuffix(".")))
-    if match := _FRACTION.match(packed):
-        top, bottom = [int(g) for g in match.groups()[1:] if g is not None]
-        if bottom:
-            return str(Fraction(top, bottom) * (-1 if match[1] == "-" else 1))
-    return None
+    reading = read(answer)
+    return None if reading is None else reading.spelled()
 
 
 def partition(answers: Sequence[str | None]) -> np.ndarray:
     """Return each answer's class: (n,) int, numbered by first appearance, or UNGRADABLE.
 
-    Equal canonical spellings share a class. Two spellings of which one is an expression are
-    compared by a checker, in sorted order, and joined transitively; so the classes do not
-    depend on the order of the answers.
+    >>> partition(["5 cm", "5", "0.05 m", "5 km", None]).tolist(), partition(["5 cm", "5"]).tolist()
+    ([0, 1, 0, 2, -1], [0, 0])
     """
-    keys = [canonical(answer) for answer in answers]
-    parent = {key: key for key in keys if key is not None}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            key = parent[key]
-        return key
-
-    ordered = sorted(parent)
-    hard = [key for key in ordered if not _PLAIN.fullmatch(key)]
-    for key in hard:
-        for other in ordered:
-            if root(key) != root(other) and equivalent(*sorted((key, other))):
-                parent[max(root(key), root(other))] = min(root(key), root(other))
+    readings = [read(answer) for answer in answers]
+    units = {reading.unit for reading in readings if reading and reading.unit}
+    sole = units.pop() if len(units) == 1 else None
     names: dict[str, int] = {}
     return np.array(
-        [UNGRADABLE if k is None else names.setdefault(root(k), len(names)) for k in keys],
+        [
+            UNGRADABLE if r is None else names.setdefault(r.spelled(sole), len(names))
+            for r in readings
+        ],
         dtype=np.int64,
     )
 

@@ -4,19 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deepprune_core.answers import (
     UNGRADABLE,
+    Found,
     canonical,
     extract_answer,
+    find_answer,
     grade,
     grade_all,
     partition,
 )
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.grading import checker
+from deepprune_core.grading.reading import read
 from deepprune_core.metrics import redundancy
 from deepprune_core.pairs import all_pairs
 from deepprune_core.traces import Question, Trace
@@ -30,14 +31,55 @@ REAL = Path(__file__).parents[2] / "shared" / "traces"
         (r"so \boxed{4}.", "4"),
         (r"\boxed{3} no, wait, \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
         (r"\boxed{1} and then \boxed{2", "1"),
+        (r"\boxed {5}", "5"),
+        (r"\boxed 5", "5"),
+        (r"$\boxed\frac{1}{2}$", r"\frac{1}{2}"),
+        (r"\fbox{5}", "5"),
+        ("\x08oxed{5}", "5"),  # a program took the backslash for its own
+        (r"It is \boxed{7}. I put it into \boxed{} as asked.", "7"),
+        (r"I put it into \boxed as asked: \boxed{7}.", "7"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"$\boxed{12$ and more", "12"),
+        (
+            r"\boxed{f=\left\{\begin{array}{l}x\\2\end{array}\right.}",
+            r"f=\left\{\begin{array}{l}x\\2\end{array}\right.",
+        ),
+        (r"<think> \boxed{9}", None),
+        (r"[THINK]\boxed{9}[/THINK]\boxed{8}", "8"),
+        (r"\boxed{8} <think> no, \boxed{9}", "8"),
         (r"<think> \boxed{9} </think> it is \boxed{8}", "8"),
         (r"<think> \boxed{9} </think> it is 8", None),
         (r"\boxed{}", None),
         ("no answer here", None),
     ],
 )
-def test_the_last_complete_box_after_thinking_is_the_answer(text, answer):
+def test_the_last_full_box_after_thinking_is_the_answer(text, answer):
     assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is 42.", "42"),
+        ("Work.\n#### 42\n", "42"),
+        ("ANSWER: C", "C"),
+        ("**Answer:** 12", "12"),
+        ("**Final Answer**:\n\n$12$", "$12$"),
+        ("### Final answer\n12", "12"),
+        ("The correct answer is **(B)**.", "(B)"),
+        ("The answer is 1,234.50 dollars because x is 5.", "1,234.50 dollars"),
+        ("The answer is 5. No, wait: the answer is 6.", "6"),
+        ("The answer is not clear.", None),
+        ("Write ANSWER: $LETTER at the end.", None),
+        (r"The answer is in \boxed{}", None),
+        ("<think>The answer is 5.</think> Done.", None),
+    ],
+)
+def test_without_a_box_the_phrases_of_the_field_tell_the_answer_and_that_is_told(text, answer):
+    found = find_answer(text)
+    assert found == (None if answer is None else Found(answer, "phrase"))
+    if answer is not None:
+        assert find_answer(text + r" \boxed{3}") == Found("3", "box")
 
 
 @pytest.mark.parametrize(
@@ -55,39 +97,29 @@ def test_spellings_of_one_answer_share_a_canonical_form(same):
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [None, "", "  ", "x" * 257, "(" * 21 + "1" + ")" * 21, "1" * 31, "9**9**9", "2^{3^{4}}",
-     "99999999!", "10^{99999}"],
-)  # fmt: skip
-def test_answers_beyond_the_limits_are_ungradable(answer):
+    "answer", [None, "", "  ", "$$", "...", "x" * 257, "(" * 21 + "1" + ")" * 21]
+)
+def test_no_content_too_long_and_too_deep_are_ungradable(answer):
     assert canonical(answer) is None
 
 
-@given(st.lists(st.sampled_from(["1", "2", "0.5", "1/2", "C", "(C)", None, "x+1", "7,000"])))
-def test_the_partition_does_not_depend_on_order(answers):
-    forward = partition(answers)
-    backward = partition(answers[::-1])[::-1]
-    for a, b in zip(forward, backward, strict=True):
-        assert (a == UNGRADABLE) == (b == UNGRADABLE)
-    together = forward[:, None] == forward[None]
-    np.testing.assert_array_equal(together, backward[:, None] == backward[None])
-
-
-def test_expressions_are_compared_by_the_checker_and_only_those():
+def test_only_algebra_asks_the_checker():
     checker.stop()
-    partition(["1", "2", "C", "D"])
+    partition(["1", "2", "C", "D", "(1, 2)", "5 cm", "2^{2024}", "no solution"])
     assert checker._worker is None
     classes = partition(["(x+1)^2", "x^2+2x+1", "x^2", "7"])
     assert classes.tolist() == [0, 0, 1, 2]
 
 
-def test_a_pair_that_takes_too_long_is_different_and_the_next_one_still_works(monkeypatch):
-    monkeypatch.setattr(checker, "PAIR_SECONDS", 1e-4)
-    checker.equivalent.cache_clear()
-    assert not checker.equivalent("x^2+2x+1", "(x+1)^2")
+def test_what_takes_too_long_is_compared_as_text_and_the_next_one_still_works(monkeypatch):
+    monkeypatch.setattr(checker, "EXPRESSION_SECONDS", 1e-4)
+    read.cache_clear()
+    checker.fingerprint.cache_clear()
+    assert partition(["(x+1)^2", "x^2+2x+1", "(x + 1)^2"]).tolist() == [0, 1, 0]
     monkeypatch.undo()
-    checker.equivalent.cache_clear()
-    assert checker.equivalent("(x+1)^2", "x^2+2x+1")
+    read.cache_clear()
+    checker.fingerprint.cache_clear()
+    assert partition(["(x+1)^2", "x^2+2x+1"]).tolist() == [0, 0]
 
 
 def test_grading_names_the_gold_class_even_if_nobody_reached_it():

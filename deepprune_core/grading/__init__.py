@@ -1,4 +1,5 @@
-"""Whether two answers are equal, decided in a process that can be killed.
+"""What an answer says: its spelling, its value, its unit; and one key by which it is compared.
 
-Only `answers.py` asks. Text of a model is never evaluated outside that process.
+Each answer is read alone, so *the same* is an equivalence whatever else was answered. Only
+`answers.py` asks. Text of a model is never evaluated outside a process that can be killed.
 """

@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from deepprune_core.answers import UNGRADABLE, canonical, extract_answer, partition
+from deepprune_core.answers import UNGRADABLE, extract_answer, partition
 from deepprune_core.grading import checker
 
 BOMBS = {
@@ -39,20 +37,20 @@ def test_a_bomb_gets_a_verdict_and_harms_nobody(
     started = time.monotonic()
     extract_answer(rf"so \boxed{{{bomb}}}")
     classes = partition([bomb, "x+1", "1+x", "7"])
-    assert time.monotonic() - started < 3 * checker.PAIR_SECONDS + 2
+    assert time.monotonic() - started < 3 * checker.EXPRESSION_SECONDS + 2
     assert classes[0] not in classes[1:].tolist()
     assert classes[1] == classes[2] != UNGRADABLE
     assert not list(tmp_path.iterdir())
 
 
 def test_threads_get_the_same_verdicts_as_one_after_the_other() -> None:
-    pairs = [(f"(x+{i})^2", f"x^2+{2 * i}x+{i * i + i % 2}") for i in range(1, 25)]
-    checker.equivalent.cache_clear()
-    alone = [checker.equivalent(*sorted(pair)) for pair in pairs]
-    checker.equivalent.cache_clear()
+    texts = [f"(x+{i})^{{{2 + i % 3}}}" for i in range(1, 25)]
+    checker.fingerprint.cache_clear()
+    alone = [checker.fingerprint(text) for text in texts]
+    checker.fingerprint.cache_clear()
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda pair: checker.equivalent(*sorted(pair)), pairs))
-    assert together == alone == [i % 2 == 0 for i in range(1, 25)]
+        together = list(pool.map(checker.fingerprint, texts))
+    assert together == alone and None not in alone and len(set(alone)) == len(texts)
 
 
 @pytest.mark.parametrize(
@@ -70,20 +68,3 @@ def test_dresses_of_one_answer_and_what_is_not_it(
     classes = partition([*group, *apart]).tolist()
     assert len(set(classes[: len(group)])) == 1
     assert not set(classes[: len(group)]) & set(classes[len(group) :])
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.sampled_from(
-            ["1/3", "0.333333", "333333/1000000", "x=5", "5", "y=5", "33\\%", "0.33", "(1,2)",
-             "A", "(A)", "a", "025", "1,234", "x+1", "1+x", None, ""]
-        ), max_size=12,
-    )
-)  # fmt: skip
-def test_classes_are_an_equivalence(answers: list[str | None]) -> None:
-    classes = partition(answers)
-    for answer, own in zip(answers, classes.tolist(), strict=True):
-        assert (own == UNGRADABLE) == (canonical(answer) is None)
-        same = {classes[i] for i, other in enumerate(answers) if other == answer}
-        assert same == {own}
