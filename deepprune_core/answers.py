@@ -33,9 +33,9 @@ _OPEN = re.compile(rf"<(?:{'|'.join(_TAGS)})>|\[THINK\]|◁think▷", re.IGNOREC
 _CLOSE = re.compile(rf"</(?:{'|'.join(_TAGS)})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
 _MARKS = r"[*_`\s]*"
 _PHRASE = re.compile(
-    r"####[ \t]*(?=(?P<hash>[^\n]+))"
+    r"####[ \t]*(?=(?P<hash>[^\n]+))|<answer>(?=(?P<tag>.*?)</answer>)"
     rf"|^[ \t]*#+[ \t]*(?:final\s+)?answer{_MARKS}$(?=(?P<below>\s*[^\n]+))"
-    rf"|(?<![A-Za-z])answer{_MARKS}(?:\([^()]*\){_MARKS})?(?::|=|\bis\b|\bwould be\b)"
+    rf"|(?<![A-Za-z<])answer\"?{_MARKS}(?:\([^()]*\){_MARKS})?(?::|=|\bis\b|\bwould be\b)"
     rf"(?:{_MARKS}:)?(?=(?P<rest>{_MARKS}[^\n]+))",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -44,6 +44,8 @@ _NO_ANSWER = re.compile(
     r"(?:not|wrong|correct|right|incorrect|that|in|given|below)\b|\$?letter\b|.*\\boxed\s*\{\s*\}",
     re.IGNORECASE,
 )
+
+_ALONE = re.compile(r"[^\s<>]{1,24}")
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,18 @@ def find_answer(text: str) -> Found | None:
     r"""Return the final answer that a text gives after its thinking, or None.
 
     The last box with something in it counts; where there is none, the last of the field's phrases
-    (``The answer is 42.``, ``#### 42``, ``ANSWER: C``, ``**Answer:** 12``).
+    (``The answer is 42.``, ``#### 42``, ``ANSWER: C``, ``<answer>12</answer>``).
 
     >>> find_answer("so #### 42")
     Found(answer='42', how='phrase')
     """
     said = after_thinking(text)
-    boxed = _last_box(said)
+    boxed = last_box(said)
     if boxed is not None:
         return Found(boxed, "box")
     phrase = _last_phrase(said)
+    if phrase is None and said != text and _ALONE.fullmatch(said.strip()):
+        phrase = said.strip()  # nothing but the answer after the thinking
     return None if phrase is None else Found(phrase, "phrase")
 
 
@@ -93,7 +97,7 @@ def after_thinking(text: str) -> str:
     return rest[: opened.start()] if opened else rest
 
 
-def _last_box(text: str) -> str | None:
+def last_box(text: str) -> str | None:
     """Return the content of the last closed box that holds something, else of one left open."""
     unclosed = None
     for match in reversed(list(_BOX.finditer(text))):
@@ -126,15 +130,25 @@ def _content(text: str, start: int) -> tuple[str | None, bool]:
 def _last_phrase(text: str) -> str | None:
     """Return the answer of the last phrase that tells one."""
     for match in reversed(list(_PHRASE.finditer(text))):
-        told = (match["hash"] or match["below"] or match["rest"]).strip(" \t\r\n*_`:")
+        told = next(filter(None, match.groups()), "").strip(" \t\r\n*_`:")
         told = re.sub(r"^(?:therefore|thus|then|just|simply|equal to|given by)[\s,:]+", "", told)
         if _NO_ANSWER.match(told):
             continue
         end = _ENDS.search(told)
-        told = (told[: end.start()] if end else told).strip(" \t*_`:,;.")
+        told = _balanced(told[: end.start()] if end else told).strip(" \t*_`:,;.\"'")
         if told:
             return told
     return None
+
+
+def _balanced(text: str) -> str:
+    """Return a text up to the first bracket that closes nothing; a lone ``\\]`` goes too."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character in "{([") - (character in "})]")
+        if depth < 0:
+            return text[:at].rstrip("\\")
+    return text
 
 
 def canonical(answer: str | None) -> str | None:

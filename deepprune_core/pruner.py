@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from deepprune_core.answers import UNGRADABLE
 from deepprune_core.clustering import Clustering, ClusteringConfig, ScorePairs, greedy_cluster
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import Ledger, TraceState
@@ -75,7 +76,7 @@ class Outcome:
     """What pruning gave for one question.
 
     ``finished``: indices of the traces that ran to their end, in arrival order; ``states``:
-    one per trace; ``right``: whether the vote's winner is the gold class.
+    one per trace; ``right``: whether the vote's winner is the gold class, where that is known.
     """
 
     clustering: Clustering
@@ -189,7 +190,8 @@ def finish_stored(
     )
     vote = cast_vote(clustering, finished, question.classes, config, question.confidence)
     states = states_of(len(ended), clustering, finished, config.finish)
-    return Outcome(clustering, finished, states, vote, ledger, vote.winner == question.gold_class)
+    right = vote.winner == question.gold_class != UNGRADABLE
+    return Outcome(clustering, finished, states, vote, ledger, right)
 
 
 def replay(

@@ -42,7 +42,10 @@ Rule = Annotated[
         "largest cluster, as in the paper)"
     ),
 ]
-Clusters = Annotated[int, typer.Option(min=1, help="K: clusters at most")]
+Clusters = Annotated[
+    int,
+    typer.Option(min=1, help="K: clusters at most; a trace that matches none counts for itself"),
+]
 Representatives = Annotated[
     int,
     typer.Option(min=1, help="K1: members of a cluster that a trace is compared with (paper: 10)"),
@@ -101,9 +104,10 @@ def parse_rule(name: str, clusters: int, representatives: int, k: int) -> Prunin
     """Return the pruning settings that a user chose; the threshold is set later.
 
     One representative is a cluster's first trace; several are drawn by chance, as in the paper.
+    A trace that matches none of K clusters counts for itself: it is never added to another's vote.
     """
     clustering = ClusteringConfig(
-        max_clusters=clusters, max_representatives=representatives,
+        max_clusters=clusters, max_representatives=representatives, overflow="keep_alone",
         choice="first" if representatives == 1 else "random",
     )  # fmt: skip
     rules = {

@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deepprune_core.answers import UNGRADABLE, grade_all
+from deepprune_core.answers import grade_all
 from deepprune_core.cli import options as o
 from deepprune_core.cli.opening import open_judge, told_in_one_line
 from deepprune_core.engines.discovery import open_tokenizer
-from deepprune_core.formats.trace_files import read_traces
+from deepprune_core.formats.trace_files import read_with_report
 from deepprune_core.online.stored import MethodTotals, compare_on_stored
+from deepprune_core.reporting.visible import visible
 
 
 def prune(
@@ -40,7 +41,9 @@ def prune(
       deepprune prune samples_gsm8k.jsonl --judge ./judge --cut "500 tokens" --json
 
     It reads our JSONL and Parquet, lm-evaluation-harness samples, inspect-ai logs, OpenAI batch
-    output and lists of code. Exit codes: 0 done, 2 wrong options or a file that cannot be read.
+    output, lists of code and records with a response; it says what it read and left out. A dash
+    stands where no answer, or no right one, is known. Exit codes: 0 done, 2 wrong options or a
+    file that cannot be read.
     """
     truncation = o.parse_cut(cut)
     rules = {
@@ -48,22 +51,28 @@ def prune(
         for name in ("weighted", "survivors", "largest")
     }
     with told_in_one_line():
-        found, words = read_traces(traces), open_tokenizer(tokenizer)
+        found, report = read_with_report(traces)
+        words = open_tokenizer(tokenizer)
         reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
+    line = visible(f"read {report.line(traces, found)}")
+    o.err.print(line, markup=False, highlight=False, soft_wrap=True)
     ruled = {name: rule.with_tau(threshold) for name, rule in rules.items()}
     graded = grade_all(found)
     totals = compare_on_stored(
         found, graded, reader, truncation, words, ruled,
         orders=orders, rng=np.random.default_rng(seed),
     )  # fmt: skip
-    known = any(g.gold_class != UNGRADABLE for g in graded)
     if as_json:
         typer.echo(json.dumps([t.to_dict() for t in totals], indent=1))
     else:
-        Console().print(_table(totals, known=known))
+        Console().print(_table(totals))
 
 
-def _table(totals: list[MethodTotals], *, known: bool) -> Table:
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _table(totals: list[MethodTotals]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("method")
     for name in ("tokens", "saved", "saved net of judge", "same answer as all", "right"):
@@ -71,6 +80,6 @@ def _table(totals: list[MethodTotals], *, known: bool) -> Table:
     for t in totals:
         table.add_row(
             t.method, f"{t.generated:,.0f}", f"{t.saved:.1%}", f"{t.saved_net:.1%}",
-            f"{t.agrees:.1%}", f"{t.right:.1%}" if known else "–",
+            _share(t.agrees), _share(t.right),
         )  # fmt: skip
     return table

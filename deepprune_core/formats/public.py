@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepprune_core.answers import extract_answer
+from deepprune_core.answers import last_box
 
 Record = dict[str, Any]
 
@@ -55,17 +55,18 @@ def math_cot(files: Sequence[Path]) -> list[Record]:
     """Return the traces of ``math_cot_results_*.json`` files: a problem an entry, a file a run.
 
     The prompt stands before the trace and is taken off; gold is the boxed part of the solution.
+    The answer is the last box, of an unfinished thinking too.
     """
     found: dict[str, Record] = {}
     for path in files:
         for entry in _json(path):
             name, asked = str(entry["problem_id"]), str(entry["problem_text"])
-            gold = extract_answer(str(entry["ground_truth_solution"]))
+            gold = last_box(str(entry["ground_truth_solution"]))
             record = found.setdefault(name, _question(name, asked, gold))
             text = "<think>" + str(entry["generated_cot"]).partition("<think>")[2]
             record["traces"].append(
                 {"trace_id": path.stem.removeprefix("math_cot_results_"), "text": text,
-                 "answer": extract_answer(text)}
+                 "answer": last_box(text.rsplit("</think>", 1)[-1])}
             )  # fmt: skip
     return list(found.values())
 

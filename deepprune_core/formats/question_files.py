@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepprune_core.formats.trace_files import (
-    TraceFileError,
-    json_records,
-    refuse_bad_set,
-    required_field,
-)
+from deepprune_core.formats.records import TraceFileError, json_records
+from deepprune_core.formats.trace_files import refuse_bad_set, required_field
 from deepprune_core.traces import Question
 
 

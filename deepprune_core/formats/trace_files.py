@@ -7,18 +7,21 @@ model's name lie in the schema's metadata, the confidences as float16 bytes.
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepprune_core.answers import find_answer
 from deepprune_core.formats import foreign
+from deepprune_core.formats.fields import first_of, gold_of
+from deepprune_core.formats.records import TraceFileError, archive_records, json_records
 from deepprune_core.traces import Question, Trace, TraceSet
 
 _log = logging.getLogger(__name__)
@@ -29,34 +32,6 @@ COLUMN_KINDS = {
     "question_id": ("string",), "trace_id": ("string",), "text": ("string",),
     "num_tokens": ("int64", "int32", "int16", "uint32", "uint64"),
 }  # fmt: skip
-
-
-class TraceFileError(ValueError):
-    """A trace file that cannot be read; the message names file, place, fault and fix."""
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, text) of the non-empty lines of a plain or gzip text file."""
-    if not path.exists():
-        raise TraceFileError(f"{path}: no such file; give the path of a trace file")
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opener(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if text:
-                    yield number, text
-    except UnicodeDecodeError as error:
-        if number == 1 and error.object[:1] == b"\x80":
-            raise TraceFileError(
-                f"{path}: is a pickle, which can run anything and is not opened; save JSON lines"
-            ) from None
-        raise TraceFileError(
-            f"{path}:{number}: byte {error.start} is not UTF-8; save it as UTF-8"
-        ) from None
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
-        raise TraceFileError(f"{path}: cannot be read ({error}); fetch the file again") from None
 
 
 def required_field(record: dict[str, Any], key: str, kind: type, where: str) -> Any:
@@ -101,27 +76,18 @@ def _trace(entry: Any, index: int, question_id: str, where: str) -> Trace:
 def _question(record: dict[str, Any], path: Path, where: str) -> Question:
     question_id = record.get("question_id")
     if not isinstance(question_id, str | int) or isinstance(question_id, bool):
-        raise TraceFileError(f"{where}: expected 'question_id' (text); add one")
+        raise TraceFileError(
+            f"{where}: expected 'question_id' (text) and 'traces', got "
+            f"{', '.join(sorted(record)[:8]) or 'no field'}; add them, or give a file of "
+            f"{'; '.join(one.name for one in foreign.FORMATS)}"
+        )
     name = str(question_id)
     return Question(
         question_id=name,
         text=str(record.get("question") or ""),
-        gold=_text_or_none(record.get("gold")),
+        gold=gold_of(first_of(record, "gold", "target")),
         benchmark=str(record.get("benchmark") or path.name.split(".")[0]),
     )
-
-
-def json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place, object) of every line."""
-    for number, line in _lines(path):
-        where = f"{path}:{number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise TraceFileError(f"{where}: not JSON ({error}); mend or remove the line") from None
-        if not isinstance(record, dict):
-            raise TraceFileError(f"{where}: expected an object; write one object a question")
-        yield where, record
 
 
 def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
@@ -131,8 +97,10 @@ def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
     models: dict[str, str] = {}
     words = False
     for where, record in records:
+        record = _lowered(record)
         question = _question(record, path, where)
         entries = required_field(record, "traces", list, where)
+        entries = [_lowered(e) if isinstance(e, dict) else e for e in entries]
         group = tuple(_trace(e, i, question.question_id, where) for i, e in enumerate(entries))
         if len({t.trace_id for t in group}) != len(group):
             raise TraceFileError(f"{where}: a trace_id occurs twice; give each trace its own")
@@ -144,44 +112,61 @@ def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
     return TraceSet(next(iter(models)), tuple(questions), tuple(groups), words)
 
 
-def read_jsonl(path: Path) -> TraceSet:
-    """Return the trace set in a JSON-lines file, ours or another tool's (:mod:`foreign`).
-
-    Raises:
-        TraceFileError: one line that names the file, the place, the fault and the fix.
-    """
-    records = json_records(path)
-    first = next(records, None)
-    if first is None:
-        return _own([], path)
-    found = foreign.format_of(first[1]) if "traces" not in first[1] else None
-    if found is None:
-        return _own(itertools.chain([first], records), path)
-    _log.info("%s: read as %s", path, foreign.described(first[1]))
-    samples = [_sample(found, record, where) for where, record in [first, *records]]
-    return _own(((str(path), r) for r in foreign.joined(samples, path.stem)), path)
+def _lowered(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with field names in small letters."""
+    return record if all(map(str.islower, record)) else {k.lower(): v for k, v in record.items()}
 
 
-def read_inspect(path: Path) -> TraceSet:
-    """Return the trace set in an inspect-ai log, JSON or ``.eval``; raises TraceFileError."""
-    if not path.exists():
-        raise TraceFileError(f"{path}: no such file; give the path of a trace file")
-    try:
-        records = list(foreign.inspect_samples(path))
-    except (ValueError, OSError) as error:
-        raise TraceFileError(f"{path}: no inspect-ai log ({error}); fetch it again") from None
-    found = next(f for f in foreign.FORMATS if f.name.startswith("inspect"))
-    samples = [_sample(found, r, f"{path}: sample {i}") for i, r in enumerate(records)]
-    return _own(((str(path), r) for r in foreign.joined(samples, path.stem)), path)
-
-
-def _sample(found: foreign.Format, record: foreign.Record, where: str) -> foreign.Sample:
-    try:
-        return found.read(record)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+def _read_records(
+    records: Iterable[tuple[str, dict[str, Any]]], path: Path
+) -> tuple[TraceSet, ReadReport]:
+    rows = list(records)
+    found = next((f for _, record in rows if (f := foreign.format_of(_lowered(record)))), None)
+    if found is None or any("traces" in _lowered(record) for _, record in rows[:1]):
+        return _own(rows, path), ReadReport("our own records")
+    _log.info("%s: read as %s", path, foreign.described(_lowered(rows[0][1])))
+    reading = foreign.read_samples(
+        found, ((where, _lowered(record)) for where, record in rows),
+        lambda where, fault: TraceFileError(f"{where}: {fault}"),
+    )  # fmt: skip
+    if not reading.samples:
         raise TraceFileError(
-            f"{where}: not a record of {found.name} ({error!r}); mend or remove it"
-        ) from None
+            f"{path}: no trace in {len(rows)} records of {found.name} "
+            f"({_counted(reading.left_out)}); give a run with answers"
+        )
+    traces = _own(((str(path), r) for r in foreign.joined(reading.samples, path.stem)), path)
+    name = found.name + (f", filter {reading.filter}" if reading.filter else "")
+    return traces, ReadReport(name, dict(reading.left_out))
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """How a file was read: its ``kind``, and what was ``left_out``, by reason."""
+
+    kind: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def line(self, path: str | Path, traces: TraceSet) -> str:
+        """Return in one line what was read: questions, traces, answers and how, what was not."""
+        told: Counter[str] = Counter()
+        for trace in (trace for group in traces.traces for trace in group):
+            found = find_answer(trace.text)
+            how = "stored" if trace.answer is not None else found.how if found else "none"
+            told[how] += 1
+        names = {"stored": "stored in the file", "box": "in a box",
+                 "phrase": "by a phrase, without a box", "none": "not found"}  # fmt: skip
+        answers = ", ".join(f"{told[how]:,} {name}" for how, name in names.items() if told[how])
+        unknown = sum(question.gold is None for question in traces.questions)
+        return "".join((
+            f"{path}: {self.kind}: {len(traces.questions):,} questions, {traces.num_traces:,} "
+            f"traces; answers: {answers or 'none'}",
+            f"; right answer unknown for {unknown:,} questions" if unknown else "",
+            f"; left out: {_counted(self.left_out)}" if self.left_out else "",
+        ))  # fmt: skip
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
 
 
 def refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
@@ -278,15 +263,26 @@ def read_parquet(path: Path) -> TraceSet:
     return TraceSet(header["model"], questions, ordered, header["counts_are_words"])
 
 
-def read_traces(path: str | Path) -> TraceSet:
-    """Return the trace set in a ``.jsonl``, ``.jsonl.gz``, ``.parquet``, ``.json`` or ``.eval``.
-
-    The last two are inspect-ai logs; other tools' JSON lines are known by their fields.
+def read_with_report(path: str | Path) -> tuple[TraceSet, ReadReport]:
+    """Return what :func:`read_traces` does, and how the file was read.
 
     Raises:
         TraceFileError: one line that names the file, the place, the fault and the fix.
     """
     path = Path(path)
-    if path.suffix in (".json", ".eval"):
-        return read_inspect(path)
-    return read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)
+    if path.suffix == ".parquet":
+        return read_parquet(path), ReadReport("our own table")
+    return _read_records(
+        archive_records(path) if path.suffix == ".eval" else json_records(path), path
+    )
+
+
+def read_traces(path: str | Path) -> TraceSet:
+    """Return the trace set in a ``.jsonl``, ``.jsonl.gz``, ``.json``, ``.parquet`` or ``.eval``.
+
+    Other tools' files are known by their fields (:mod:`deepprune_core.formats.foreign`).
+
+    Raises:
+        TraceFileError: one line that names the file, the place, the fault and the fix.
+    """
+    return read_with_report(path)[0]

@@ -26,7 +26,10 @@ _CHOICE = re.compile(
     r"^(?:(?:option|choice|answer)\s*:?\s*)?(?P<open>[(\[])?\s*(?P<letter>[A-Za-z])\s*[)\]]?[.):]?$",
     re.IGNORECASE,
 )
-_CHOICE_WITH_TEXT = re.compile(r"^(?:\(([A-J])\)|([A-J])\))[.:]?\s+\S")
+_CHOICE_WITH_TEXT = re.compile(
+    r"^(?:option\s+|choice\s+)?(?:\(([A-J])\)[.:]?\s+|([A-J])(?:\)|[.:]\s|\s+[–—-]\s+))\s*\S",
+    re.IGNORECASE,
+)
 _NAMED = re.compile(r"^(?P<name>[A-Za-z](?:_\w|_\{\w+\})?(?:\([a-z]\))?)\s*=\s*(?P<rest>[^=]+)$")
 _MEMBER = re.compile(r"^[A-Za-z]\s*\\in\s*(?P<rest>.+)$")
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -97,7 +100,7 @@ def _whole(text: str) -> Reading:
 
 def _choice(text: str) -> str | None:
     if match := _CHOICE_WITH_TEXT.match(text):
-        return match[1] or match[2]
+        return (match[1] or match[2]).upper()
     if (match := _CHOICE.match(text)) is None:
         return None
     return match["letter"].upper() if len(text) > 1 else text

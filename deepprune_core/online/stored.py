@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from deepprune_core.answers import GradedQuestion
+from deepprune_core.answers import UNGRADABLE, GradedQuestion
 from deepprune_core.judging.inputs import Judge, pair_tokens, reading_tokens
 from deepprune_core.pruner import (
     PruningConfig,
@@ -29,16 +29,17 @@ class MethodTotals:
     """One method over all questions, means over orders of arrival.
 
     ``generated``: tokens; ``saved``, ``saved_net``: shares of the tokens of all traces, without
-    and with the judge's; ``agrees``: share of votes with the answer of all traces; ``right``:
-    share of right votes (of questions whose answer is known).
+    and with the judge's; ``agrees``: share of votes with the answer of all traces, of questions
+    where any trace has one; ``right``: share of right votes, of questions whose answer is known.
+    Both are None where there is no such question.
     """
 
     method: str
     generated: float
     saved: float
     saved_net: float
-    agrees: float
-    right: float
+    agrees: float | None
+    right: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the totals as plain data."""
@@ -101,9 +102,13 @@ def compare_on_stored(
     orders: int,
     rng: np.random.Generator,
 ) -> list[MethodTotals]:
-    """Return the plain vote and every rule, replayed in ``orders`` random orders of arrival."""
-    spent: dict[str, list[tuple[float, float, bool, bool]]] = {name: [] for name in rules}
-    total = right = 0
+    """Return the plain vote and every rule, replayed in ``orders`` random orders of arrival.
+
+    In each order the plain vote is cast too: of equal answers the first to arrive wins in both.
+    """
+    spent: dict[str, list[tuple[float, float, float, float]]] = {
+        name: [] for name in ("all traces", *rules)
+    }
     groups = list(zip(traces.questions, traces.traces, graded, strict=True))
     for question, group, grades in tqdm(groups, desc="questions", delay=5):
         if not group:
@@ -113,28 +118,40 @@ def compare_on_stored(
         ((scores, cost),) = judged_pairs(judge, [(question.text, texts)])
         once = reading_tokens(judge, question.text, texts)
         stored = assemble(question, group, grades, cuts, scores, cost, once)
-        everyone = majority(grades.classes).winner
-        total += int(stored.num_tokens.sum())
-        right += everyone == grades.gold_class
+        total = float(stored.num_tokens.sum())
+        gold = grades.gold_class
         for _ in range(orders):
             order = rng.permutation(len(group)).tolist()
+            everyone = majority(grades.classes[order]).winner
+            spent["all traces"].append(
+                (total, 0, _known(everyone, True), _known(gold, everyone == gold))
+            )
             for name, rule in rules.items():
                 found = replay(stored, order, rule, rng)
-                agrees = found.vote.winner == everyone
+                agrees = _known(everyone, found.vote.winner == everyone)
                 ledger = found.ledger
-                spent[name].append((ledger.generated, ledger.judge, agrees, found.right))
-    count = sum(bool(group) for group in traces.traces)
-    plain = MethodTotals("all traces", float(total), 0.0, 0.0, 1.0, right / max(1, count))
-    return [plain, *(_totals(name, rows, total, orders) for name, rows in spent.items())]
+                spent[name].append(
+                    (ledger.generated, ledger.judge, agrees, _known(gold, found.right))
+                )
+    whole = sum(row[0] for row in spent["all traces"]) / orders
+    return [_totals(name, rows, whole, orders) for name, rows in spent.items()]
+
+
+def _known(answer: int, verdict: bool) -> float:
+    """Return a verdict as a number; NaN where there is no answer to compare with."""
+    return float("nan") if answer == UNGRADABLE else float(verdict)
 
 
 def _totals(
-    name: str, rows: Sequence[tuple[float, float, bool, bool]], total: int, orders: int
+    name: str, rows: Sequence[tuple[float, float, float, float]], whole: float, orders: int
 ) -> MethodTotals:
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
-    generated, judge = table[:, :2].sum(axis=0) / orders
-    agrees, right = table[:, 2:].mean(axis=0)
-    return MethodTotals(
-        name, float(generated), 1 - generated / total, 1 - (generated + judge) / total,
-        float(agrees), float(right),
-    )  # fmt: skip
+    generated, judge = (float(tokens) for tokens in table[:, :2].sum(axis=0) / orders)
+    saved, net = (1 - spent / whole if whole else 0.0 for spent in (generated, generated + judge))
+    return MethodTotals(name, generated, saved, net, _mean(table[:, 2]), _mean(table[:, 3]))
+
+
+def _mean(verdicts: np.ndarray) -> float | None:
+    """Return the mean of what is known, None if nothing is."""
+    known = verdicts[~np.isnan(verdicts)]
+    return float(known.mean()) if len(known) else None

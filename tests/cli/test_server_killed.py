@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,13 +31,29 @@ def generated(url: str) -> float:
     return sum(map(float, found))
 
 
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Let processes that start in the block use one core; whoever watches has the others.
+
+    A fast engine that spins on all cores leaves nobody time to see how far it is.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def test_what_had_arrived_is_saved_and_the_exit_code_tells(tmp_path: Path) -> None:
     pytest.importorskip("vllm")
     asked = prompt_text(questions_of(("mini-dev",))[0].text)
     saved = tmp_path / "result.json"
     # One trace at a time: the question takes minutes, and the kill comes early in it.
     log, few = tmp_path / "server.log", ("--max-num-seqs", "1")
-    with vllm_server(MODEL, "birch", log, arguments=few) as url:
+    with ExitStack() as serving:
+        with on_one_core():
+            url = serving.enter_context(vllm_server(MODEL, "birch", log, arguments=few))
         ask = subprocess.Popen(
             [sys.executable, "-c", "from deepprune_core.cli.app import app; app()", "ask", asked,
              "-u", url, "--completion", "-n", "64", "--judge", "same_text", "--cut", "12 words",

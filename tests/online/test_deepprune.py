@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deepprune_core.cli.options import parse_rule
 from deepprune_core.clustering import Choosing, ClusteringConfig, greedy_cluster
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.replay import ReplayEngine
@@ -89,6 +90,21 @@ def test_survivors_are_the_first_of_each_kind_and_vote_for_their_clusters(mode: 
     kinds = [event.kind for event in events]
     assert kinds.count("started") == kinds.count("reached") == len(TEXTS)
     assert kinds.count("opened") == kinds.count("finished") == 3
+
+
+@pytest.mark.parametrize("mode", ["pause", "online"])
+def test_a_judge_that_finds_nothing_the_same_changes_no_vote(mode: str) -> None:
+    """Also with more traces than clusters: what finds no cluster counts for itself."""
+    rule = parse_rule("weighted", clusters=2, representatives=1, k=20).with_tau(1.0)
+    assert rule == replace(
+        rule, clustering=replace(OnlineConfig().pruning.clustering, max_clusters=2, tau=1.0,
+                                 max_representatives=1, choice="first")
+    )  # fmt: skip
+    result, _, _ = ask(replace(CONFIG, mode=mode, pruning=rule))
+    assert {t.state for t in result.traces} == {TraceState.FINISHED}
+    weights = {b.answer: b.weight for b in result.ballots}
+    assert weights == {str(k): float(KINDS.count(k)) for k in set(KINDS)}
+    assert result.answer == "0" and result.saved() == 0 > result.saved(1.0)
 
 
 def test_pausing_costs_no_more_than_a_look_beyond_the_cut() -> None:
