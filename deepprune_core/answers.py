@@ -33,7 +33,7 @@ _OPEN = re.compile(rf"<(?:{'|'.join(_TAGS)})>|\[THINK\]|◁think▷", re.IGNOREC
 _CLOSE = re.compile(rf"</(?:{'|'.join(_TAGS)})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
 _MARKS = r"[*_`\s]*"
 _PHRASE = re.compile(
-    r"####[ \t]*(?=(?P<hash>[^\n]+))|<answer>(?=(?P<tag>.*?)</answer>)"
+    r"####[ \t]*(?=(?P<hash>[^\n]+))|<answer>(?=(?P<tag>[\s\S]{0,4000}?)</answer>)"
     rf"|^[ \t]*#+[ \t]*(?:final\s+)?answer{_MARKS}$(?=(?P<below>\s*[^\n]+))"
     rf"|(?<![A-Za-z<])answer\"?{_MARKS}(?:\([^()]*\){_MARKS})?(?::|=|\bis\b|\bwould be\b)"
     rf"(?:{_MARKS}:)?(?=(?P<rest>{_MARKS}[^\n]+))",
@@ -45,7 +45,7 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
-_ALONE = re.compile(r"[^\s<>]{1,24}")
+_ALONE = re.compile(r"\(?[A-J]\)?\.?|(?=.{1,24}$)[^\s<>]*\d[^\s<>]*")
 
 
 @dataclass(frozen=True)
