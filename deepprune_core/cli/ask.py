@@ -42,6 +42,7 @@ def ask(
     tokenizer: o.TokenizerName = None,
     completion: o.Completion = False,
     system: o.System = o.SYSTEM,
+    without: o.Without = None,
     temperature: o.Temperature = 0.6,
     top_p: o.TopP = 0.95,
     max_tokens: o.MaxTokens = 4096,
@@ -70,7 +71,9 @@ def ask(
         o.fail("the question is empty")
     pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
     with told_in_one_line():
-        there = open_endpoint(urls, model, tokenizer, key, chat=not completion, system=system)
+        there = open_endpoint(
+            urls, model, tokenizer, key, chat=not completion, system=system, without=without or ()
+        )
         reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
     if not as_json and not there.own_tokens:
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")

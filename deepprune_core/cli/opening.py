@@ -45,8 +45,11 @@ def open_endpoint(
     *,
     chat: bool = True,
     system: str = "",
+    without: Sequence[str] = (),
 ) -> Endpoint:
     """Return the engine behind ``urls``; ``key`` names the variable that holds the API key.
+
+    ``without``: fields that the server refuses.
 
     Raises:
         EndpointError: nobody answers, or there is no such model.
@@ -56,8 +59,9 @@ def open_endpoint(
     served = served_model(urls[0], secret, model)
     words, own = tokenizer_of(tokenizer, served)
     settings = EndpointSettings(
-        tuple(urls), served.model, secret, chat, system or None, token_ids=own
-    )
+        tuple(urls), served.model, secret, chat, system or None, token_ids=own,
+        without=tuple(without),
+    )  # fmt: skip
     return Endpoint(open_openai(settings, words), served.model, own)
 
 

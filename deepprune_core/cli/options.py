@@ -65,6 +65,13 @@ TokenizerName = Annotated[
 KeyName = Annotated[
     str, typer.Option(help="environment variable that holds the API key (the key is never shown)")
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="a field that the server refuses, such as seed or return_token_ids; may be repeated "
+        "(max_tokens is then sent as max_completion_tokens)"
+    ),
+]
 Completion = Annotated[
     bool, typer.Option("--completion", help="send questions as they are, without a chat")
 ]

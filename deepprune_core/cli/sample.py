@@ -26,6 +26,7 @@ def sample(
     tokenizer: o.TokenizerName = None,
     completion: o.Completion = False,
     system: o.System = o.SYSTEM,
+    without: o.Without = None,
     temperature: o.Temperature = 0.6,
     top_p: o.TopP = 0.95,
     max_tokens: o.MaxTokens = 8192,
@@ -51,7 +52,9 @@ def sample(
     work = out.with_name(out.name + ".work")
     with told_in_one_line(f"; what is finished is kept in {work}"):
         asked = read_questions(questions)
-        there = open_endpoint(urls, model, tokenizer, key, chat=not completion, system=system)
+        there = open_endpoint(
+            urls, model, tokenizer, key, chat=not completion, system=system, without=without or ()
+        )
         job = SamplingJob(there.model, asked, n, config, seed, lambda question: question.text)
         traces = sample_traces(there.engine, there.engine.tokenizer, job, work, parallel=parallel)
     write_parquet(traces, out)

@@ -30,6 +30,7 @@ def serve(
     k: o.Finishers = 20,
     model: o.Model = None,
     tokenizer: o.TokenizerName = None,
+    without: o.Without = None,
     temperature: o.Temperature = 0.6,
     top_p: o.TopP = 0.95,
     max_tokens: o.MaxTokens = 8192,
@@ -63,7 +64,7 @@ def serve(
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
     pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
     with told_in_one_line():
-        there = open_endpoint(upstream, model, tokenizer, key)
+        there = open_endpoint(upstream, model, tokenizer, key, without=without or ())
         reader, threshold = open_judge(judge, judge_base, tau)
     config = OnlineConfig(
         truncation,

@@ -80,7 +80,7 @@ def summary(result: PrunedAnswer) -> RenderableType:
         f"{result.ledger.generated:,} tokens generated, {result.ledger.judge:,} read by the judge, "
         f"{result.seconds:.1f} s ({result.judge_seconds:.1f} s judging)",
     ]
-    if result.finished:
+    if result.finished and result.expected_baseline:
         saved = 100 * result.saved()
         lines.append(
             f"all traces in full would take about {result.expected_baseline:,.0f} tokens: "

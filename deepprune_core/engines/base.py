@@ -32,41 +32,55 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class Request:
-    """One trace to sample: prompt, its own seed, and ``prefix`` tokens to go on from."""
-
-    request_id: str
-    prompt: str | Messages
-    seed: int
-    prefix: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class Chunk:
     """All that a request has generated so far.
 
     ``token_ids``: generated ids, without the request's prefix; ``confidences``: float, one a
     token, or None; ``finish_reason``: ``stop``, ``length``, ``abort``, or None while running.
+    ``text``: what a server sent, character for character; ``counted``: its length in tokens where
+    the server does not tell all ids, so that the text alone says what was generated.
     """
 
     request_id: str
     token_ids: tuple[int, ...]
     finish_reason: str | None = None
     confidences: np.ndarray | None = None
+    text: str | None = None
+    counted: int | None = None
 
     @property
     def num_tokens(self) -> int:
-        return len(self.token_ids)
+        return len(self.token_ids) if self.counted is None else self.counted
 
     def joined(self, rest: Chunk) -> Chunk:
         """Return what a trace holds that went on from this chunk and has since given ``rest``."""
-        if not self.token_ids:
+        if not self.token_ids and not self.text:
             return rest
         confidences = None
         if self.confidences is not None and rest.confidences is not None:
             confidences = np.concatenate([self.confidences, rest.confidences])
-        ids = self.token_ids + rest.token_ids
-        return replace(rest, token_ids=ids, confidences=confidences)
+        told = self.counted is None and rest.counted is None
+        return replace(
+            rest,
+            token_ids=self.token_ids + rest.token_ids,
+            confidences=confidences,
+            text=None if self.text is None or rest.text is None else self.text + rest.text,
+            counted=None if told else self.num_tokens + rest.num_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trace to sample: prompt, its own seed, and a prefix to go on from.
+
+    ``prefix``: its token ids; ``sofar``: what had been generated, where ids alone do not say it.
+    """
+
+    request_id: str
+    prompt: str | Messages
+    seed: int
+    prefix: tuple[int, ...] = ()
+    sofar: Chunk | None = None
 
 
 class Engine(Protocol):

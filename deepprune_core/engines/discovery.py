@@ -25,6 +25,8 @@ class Served:
 def served_model(url: str, api_key: str | None = None, wanted: str | None = None) -> Served:
     """Return the model that an endpoint serves; ``wanted`` picks one of several.
 
+    A server without a list of models is taken at the word of ``wanted``.
+
     Raises:
         EndpointError: nobody answers, the key is refused, or there is no such model.
     """
@@ -36,16 +38,24 @@ def served_model(url: str, api_key: str | None = None, wanted: str | None = None
         models = {m["id"]: m.get("root") for m in answer.json()["data"]}
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        hint = "set the API key" if status in (401, 403) else "does the address end in /v1?"
+        if wanted is not None and status not in (401, 403):
+            return Served(wanted, None)
+        hint = "does the address end in /v1? a server without this list needs --model"
+        hint = "set the API key" if status in (401, 403) else hint
         raise EndpointError(f"{address}: HTTP {status}; {hint}") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(
             f"{address}: no answer ({error}); is the server running there?"
         ) from None
     except (ValueError, KeyError, TypeError):
+        if wanted is not None:
+            return Served(wanted, None)
         raise EndpointError(
-            f"{address}: no list of models came back; is it an OpenAI API?"
+            f"{address}: no list of models came back; name the model with --model, if it is an "
+            "OpenAI API"
         ) from None
+    if not models and wanted is not None:
+        return Served(wanted, None)
     if not models:
         raise EndpointError(f"{address}: serves no model")
     name = wanted or next(iter(models))

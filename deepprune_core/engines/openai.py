@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import httpx
-import numpy as np
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -26,7 +26,9 @@ from tenacity import (
 )
 
 from deepprune_core.engines.base import Chunk, Request, SamplingConfig
-from deepprune_core.engines.openai_wire import EndpointSettings, read_choice, request_body
+from deepprune_core.engines.openai_events import Remark, fault_in, read_choice, read_events, said
+from deepprune_core.engines.openai_wire import EndpointSettings, refused_field, request_body
+from deepprune_core.engines.received import Progress
 from deepprune_core.truncation import Tokenizer
 
 __all__ = ["EndpointError", "EndpointSettings", "OpenAIEngine", "open_openai"]
@@ -34,6 +36,7 @@ __all__ = ["EndpointError", "EndpointSettings", "OpenAIEngine", "open_openai"]
 _GENERATED = re.compile(r"^vllm:generation_tokens_total(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 _GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
+_log = logging.getLogger(__name__)
 LONGEST_WAIT_S = 60.0  # however long a server asks to be left alone
 
 
@@ -49,16 +52,6 @@ class _Open:
     aborted: bool = False
 
 
-@dataclass
-class _Progress:
-    """What one request has received so far."""
-
-    ids: list[int] = field(default_factory=list)
-    text: str = ""
-    confidences: list[float] = field(default_factory=list)
-    finish: str | None = None
-
-
 class OpenAIEngine:
     """A source of traces behind HTTP. Use :func:`open_openai`."""
 
@@ -69,6 +62,7 @@ class OpenAIEngine:
         self._running: dict[str, _Open] = {}
         self._load = dict.fromkeys(settings.urls, 0)
         self._received = 0
+        self._without = list(settings.without)
         self._start = self._counted()
 
     async def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
@@ -78,25 +72,26 @@ class OpenAIEngine:
             EndpointError: no endpoint answered, or one refused the request.
         """
         running = self._running[request.request_id] = _Open()
-        progress, url = _Progress(), ""
+        progress, url, remark = Progress(self.tokenizer, request.sofar), "", Remark()
         try:
             url, running.response = await self._opened(request, config)
-            async for event in self._in_time(_events(running.response)):
+            async for event in self._in_time(read_events(_bytes(running.response), remark)):
                 if running.aborted:
                     break
-                if "error" in event:
-                    raise EndpointError(f"{url}: {said(event)} after {len(progress.ids)} tokens")
-                self._take(event, progress, config)
+                if event is None:  # [DONE]
+                    progress.finish = progress.finish or "stop"
+                    break
+                self._take(event, progress, url)
                 if progress.finish is None and event.get("choices"):
-                    yield _chunk(request, progress, config)
+                    yield progress.chunk(request, confidences=config.confidences)
         except TimeoutError as error:
             raise EndpointError(
-                f"{url}: sent nothing more after {len(progress.ids)} tokens; is it overloaded?"
+                f"{url}: sent nothing more after {progress.num_tokens} tokens; is it overloaded?"
             ) from error
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             if not running.aborted:
                 raise EndpointError(
-                    f"{url}: broke off after {len(progress.ids)} tokens ({error!r}); "
+                    f"{url}: broke off after {progress.num_tokens} tokens ({error!r}); "
                     "is the server still running?"
                 ) from error
         finally:
@@ -108,21 +103,23 @@ class OpenAIEngine:
         if running.aborted:
             progress.finish = "abort"
         if progress.finish is None:
+            words = f"; it said: {said(remark.text)}" if remark.text else ""
             raise EndpointError(
-                f"{url}: ended its stream after {len(progress.ids)} tokens without saying why; "
-                "is the server still running?"
+                f"{url}: ended its stream after {progress.num_tokens} tokens without saying why"
+                f"{words or '; is the server still running?'}"
             )
-        yield _chunk(request, progress, config)
+        yield progress.chunk(request, confidences=config.confidences)
 
     async def _in_time(
-        self, events: AsyncIterator[dict[str, Any]]
-    ) -> AsyncIterator[dict[str, Any]]:
+        self, events: AsyncIterator[dict[str, Any] | None]
+    ) -> AsyncIterator[dict[str, Any] | None]:
         """Yield events; a long wait between two of them is a TimeoutError."""
         patience_s = self.settings.read_s
         while True:
-            async with asyncio.timeout(patience_s):
-                event = await anext(events, None)
-            if event is None:
+            try:
+                async with asyncio.timeout(patience_s):
+                    event = await anext(events)
+            except StopAsyncIteration:
                 return
             patience_s = self.settings.stall_s
             yield event
@@ -179,30 +176,47 @@ class OpenAIEngine:
         raise AssertionError("a retried call either returns or raises")
 
     async def _send(self, url: str, request: Request, config: SamplingConfig) -> httpx.Response:
-        sent = self._client.build_request(
-            "POST",
-            f"{url.rstrip('/')}{self.settings.path}",
-            json=request_body(self.settings, self.tokenizer, request, config),
-        )
-        response = await self._client.send(sent, stream=True)
-        if response.is_error:
+        """Return the open response; what a server does not know is left out from then on."""
+        while True:
+            without = tuple(self._without)
+            body = request_body(self.settings, self.tokenizer, request, config, without)
+            address = f"{url.rstrip('/')}{self.settings.path}"
+            sent = self._client.build_request("POST", address, json=body)
+            response = await self._client.send(sent, stream=True)
+            if not response.is_error:
+                return response
             await response.aread()
             await response.aclose()
-            response.raise_for_status()
-        return response
+            name = refused_field(response.text[:4_000], body)
+            if response.status_code not in (400, 404, 422) or name is None:
+                response.raise_for_status()
+            if name is not None and name not in self._without:
+                self._without.append(name)
+                _log.warning(
+                    "%s: refuses %r, which is left out from now on (--without %s spares the try)",
+                    url, name, name,
+                )  # fmt: skip
 
-    def _take(self, event: dict[str, Any], progress: _Progress, config: SamplingConfig) -> None:
+    def _take(self, event: dict[str, Any], progress: Progress, url: str) -> None:
+        """Take an event's choices.
+
+        Raises:
+            EndpointError: the event is an error, or ends the trace by one.
+        """
+        fault, before = fault_in(event), progress.num_tokens
+        if fault is not None:
+            raise EndpointError(f"{url}: {fault} after {before} tokens")
         for choice in event.get("choices") or ():
-            before, delta = len(progress.ids), read_choice(choice)
-            progress.text += delta.text
-            if delta.ids is not None:
-                progress.ids.extend(delta.ids)
-            elif delta.text:
-                progress.ids = self.tokenizer.encode(progress.text, add_special_tokens=False)
-            self._received += max(0, len(progress.ids) - before)
-            if config.confidences:
-                progress.confidences.extend(delta.confidences)
-            progress.finish = delta.finish or progress.finish
+            if not isinstance(choice, dict):
+                continue
+            delta = read_choice(choice)
+            progress.take(delta)
+            if delta.failed is not None:
+                raise EndpointError(
+                    f"{url}: the server ended the trace with {delta.failed!r} after "
+                    f"{progress.num_tokens} tokens"
+                )
+        self._received += max(0, progress.num_tokens - before)
 
     def _counted(self) -> int | None:
         """Return the sum of the servers' own counters; None if one of them shows none."""
@@ -237,23 +251,13 @@ def open_openai(settings: EndpointSettings, tokenizer: Tokenizer) -> OpenAIEngin
     return OpenAIEngine(settings, tokenizer, client)
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yield the JSON objects of a server-sent event stream, up to ``[DONE]``."""
+async def _bytes(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield a response's bytes as they come; nothing more once it is aborted."""
     try:
-        async for line in response.aiter_lines():
-            if not line.startswith("data:"):
-                continue
-            data = line.removeprefix("data:").strip()
-            if data == "[DONE]":
-                return
-            yield json.loads(data)
+        async for part in response.aiter_bytes():
+            yield part
     except httpx.StreamClosed:  # aborted between two reads
         return
-
-
-def _chunk(request: Request, progress: _Progress, config: SamplingConfig) -> Chunk:
-    confidences = np.array(progress.confidences, np.float16) if config.confidences else None
-    return Chunk(request.request_id, tuple(progress.ids), progress.finish, confidences)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -280,12 +284,5 @@ def reason(response: httpx.Response) -> str:
     try:
         line = said(response.json())
     except ValueError:
-        line = " ".join(response.text.split())[:200]
+        line = said(response.text)
     return f"HTTP {response.status_code}: {line or response.reason_phrase}"
-
-
-def said(body: Any) -> str:
-    """Return what an error's body says, in one line."""
-    found = body.get("error", body) if isinstance(body, dict) else body
-    found = found.get("message", found) if isinstance(found, dict) else found
-    return " ".join(str(found).split())[:200]

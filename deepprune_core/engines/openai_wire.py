@@ -1,19 +1,30 @@
-"""What goes over the wire to an OpenAI-compatible endpoint, and what comes back.
+"""What goes over the wire to an OpenAI-compatible endpoint.
 
 Two dialects: ``/completions`` takes a prompt as it is, ``/chat/completions`` a message that the
 server puts into the model's own chat template. A trace goes on from its own tokens in the first,
-from its own text in the second (vLLM's ``continue_final_message``).
+from its own text in the second (vLLM's ``continue_final_message``). What comes back is read in
+:mod:`deepprune_core.engines.openai_events`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from deepprune_core.engines.base import CONFIDENCE_TOP_K, Request, SamplingConfig, prompt_as_text
 from deepprune_core.truncation import Tokenizer
+
+OPTIONAL = ("seed", "return_token_ids", "top_k", "top_p", "temperature", "logprobs",
+            "top_logprobs", "max_tokens")  # fmt: skip
+_UNKNOWN = re.compile(
+    r"not? (?:support|permit|allow|accept|known|recogni|implement)"
+    r"|un(?:support|known|recogni|expect)"
+    r"|extra|forbid|invalid (?:param|field|arg|key)|instead",
+    re.IGNORECASE,
+)
+RENAMED = {"max_tokens": "max_completion_tokens"}  # by servers of newer OpenAI models
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,9 @@ class EndpointSettings:
 
     ``chat``: talk to the chat endpoint, with ``system`` as the system message if given.
     ``token_ids``: ask the server for the ids of its tokens (vLLM does; others ignore it, and the
-    tokenizer then counts the text). ``api_key`` never shows in a text of this object.
+    tokenizer then counts the text). ``without``: fields of a request that the server refuses
+    (``max_tokens`` is then called ``max_completion_tokens``). ``api_key`` never shows in a text of
+    this object.
     """
 
     urls: tuple[str, ...]
@@ -37,6 +50,7 @@ class EndpointSettings:
     read_s: float = 600.0
     stall_s: float = 120.0
     token_ids: bool = True
+    without: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"EndpointSettings({', '.join(self.urls)}, model={self.model!r}, chat={self.chat})"
@@ -47,54 +61,63 @@ class EndpointSettings:
         return "/chat/completions" if self.chat else "/completions"
 
 
-@dataclass(frozen=True)
-class Delta:
-    """What one event adds to a trace; ``ids`` is None where the server tells none."""
-
-    text: str
-    ids: list[int] | None
-    confidences: list[float]
-    finish: str | None
-
-
 def request_body(
-    settings: EndpointSettings, tokenizer: Tokenizer, request: Request, config: SamplingConfig
+    settings: EndpointSettings,
+    tokenizer: Tokenizer,
+    request: Request,
+    config: SamplingConfig,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the JSON that asks for one trace, or for the rest of one."""
+    """Return the JSON that asks for one trace, or for the rest of one; see ``without`` above."""
+    before = len(request.prefix) if request.sofar is None else request.sofar.num_tokens
     body: dict[str, Any] = {
         "model": settings.model,
         "stream": True,
         "seed": request.seed,
         "temperature": config.temperature,
         "top_p": config.top_p,
-        "max_tokens": config.max_tokens - len(request.prefix),
+        "max_tokens": config.max_tokens - before,
     }
     if config.top_k:
         body["top_k"] = config.top_k
     if settings.token_ids:
         body["return_token_ids"] = True
     if settings.chat:
-        return body | _chat(settings, tokenizer, request, config)
-    prompt: str | list[int] = prompt_as_text(request)
-    if request.prefix:
-        ids = tokenizer.encode(prompt_as_text(request), add_special_tokens=False)
-        prompt = [*ids, *request.prefix]
-    body["prompt"] = prompt
-    if config.confidences:
-        body["logprobs"] = CONFIDENCE_TOP_K
+        body |= _chat(settings, tokenizer, request, config)
+    else:
+        body["prompt"] = _prompt(tokenizer, request)
+        if config.confidences:
+            body["logprobs"] = CONFIDENCE_TOP_K
+    for name in without:
+        value = body.pop(name, None)
+        if name in RENAMED and value is not None:
+            body[RENAMED[name]] = value
     return body
+
+
+def _prompt(tokenizer: Tokenizer, request: Request) -> str | list[int]:
+    """Return a prompt with the trace so far: by its ids where all are known, else by its text."""
+    prompt, sofar = prompt_as_text(request), request.sofar
+    if sofar is not None and sofar.counted is not None:
+        return prompt + (sofar.text or "")
+    if not request.prefix:
+        return prompt
+    return [*tokenizer.encode(prompt, add_special_tokens=False), *request.prefix]
 
 
 def _chat(
     settings: EndpointSettings, tokenizer: Tokenizer, request: Request, config: SamplingConfig
 ) -> dict[str, Any]:
-    prompt = request.prompt
+    prompt, sofar = request.prompt, request.sofar
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     if settings.system and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": settings.system})
     body: dict[str, Any] = {"messages": messages}
-    if request.prefix:
-        text = tokenizer.decode(list(request.prefix), skip_special_tokens=True)
+    if request.prefix or sofar is not None:
+        by_text = sofar is not None and sofar.counted is not None
+        text = sofar.text if sofar is not None and by_text else None
+        if text is None:
+            text = tokenizer.decode(list(request.prefix), skip_special_tokens=True)
         messages.append({"role": "assistant", "content": text})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     if config.confidences:
@@ -102,25 +125,14 @@ def _chat(
     return body
 
 
-def read_choice(choice: dict[str, Any]) -> Delta:
-    """Return what a choice of a streamed event adds, in either dialect."""
-    message = choice.get("delta") or {}
-    text = choice.get("text") or message.get("content") or ""
-    # Servers that part the thinking from the answer send it in a field of its own.
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    logprobs = choice.get("logprobs") or {}
-    tops = [list(top.values()) for top in logprobs.get("top_logprobs") or ()]
-    for token in logprobs.get("content") or ():
-        tops.append([top["logprob"] for top in token.get("top_logprobs") or ()])
-    ids = choice.get("token_ids")
-    return Delta(
-        thought + text,
-        None if ids is None else list(ids),
-        [_confidence(top) for top in tops if top],
-        choice.get("finish_reason"),
-    )
+def refused_field(message: str, body: dict[str, Any]) -> str | None:
+    """Return which optional field of a request a server does not know, None if no one.
 
-
-def _confidence(logprobs: list[float]) -> float:
-    """Return minus the mean of the 20 highest log-probabilities at a position."""
-    return -float(np.mean(sorted(logprobs, reverse=True)[:CONFIDENCE_TOP_K]))
+    A value that is only too large, or out of range, is no such field.
+    """
+    unknown = _UNKNOWN.search(message) is not None
+    for name in OPTIONAL:
+        named = re.search(rf"(?<![A-Za-z_]){name}(?![A-Za-z_])", message)
+        if name in body and named and (unknown or name in ("seed", "return_token_ids")):
+            return name
+    return None

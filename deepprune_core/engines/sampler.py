@@ -160,7 +160,9 @@ async def sample_trace(
     chunk = await last_chunk(engine.stream(request, job.config))
     if chunk is None:
         raise RuntimeError(f"{request.request_id}: the engine returned nothing; check its log")
-    text = tokenizer.decode(list(chunk.token_ids), skip_special_tokens=True)
+    text = chunk.text if chunk.counted is not None else None
+    if text is None:
+        text = tokenizer.decode(list(chunk.token_ids), skip_special_tokens=True)
     return Trace(
         question_id=question.question_id,
         trace_id=str(index),

@@ -134,7 +134,7 @@ def _outcome(
         trace.index,
         trace.state,
         trace.tokens,
-        trace.text.extend(trace.chunk.token_ids) if trace.chunk else "",
+        trace.text.take(trace.chunk),
         answers.get(trace.index),
         cluster,
         None if cluster is None else clustering.clusters[cluster][0],

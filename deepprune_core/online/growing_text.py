@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deepprune_core.engines.base import Chunk
 from deepprune_core.truncation import Tokenizer
 
 
@@ -27,6 +28,23 @@ class GrowingText:
             if not now.endswith("\ufffd"):
                 self.text += now[len(before) :]
                 self._start, self._done = self._done, len(ids)
+        return self.text
+
+    def take(self, chunk: Chunk | None) -> str:
+        """Return the text of all that a trace has generated.
+
+        What a server sent counts as it came where it told no ids. An ended trace holds nothing
+        back: bytes that are no character are spelled as the tokenizer spells them.
+        """
+        if chunk is None:
+            return self.text
+        if chunk.counted is not None and chunk.text is not None:
+            self.text = chunk.text
+            return self.text
+        self.extend(chunk.token_ids)
+        if chunk.finish_reason is not None and self._done < len(chunk.token_ids):
+            before = self._decode(chunk.token_ids[self._start : self._done])
+            return self.text + self._decode(chunk.token_ids[self._start :])[len(before) :]
         return self.text
 
     def _decode(self, ids: Sequence[int]) -> str:

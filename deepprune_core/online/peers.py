@@ -99,7 +99,7 @@ class Asked:
 
     def _settle(self, index: int, state: TraceState, detail: str = "") -> None:
         chunk = self.chunks.get(index) or Chunk("", ())
-        text = GrowingText(self.tokenizer).extend(chunk.token_ids)
+        text = GrowingText(self.tokenizer).take(chunk)
         answer = extract_answer(text) if state is TraceState.FINISHED else None
         self.outcomes[index] = TraceOutcome(
             index, state, chunk.num_tokens, text, answer, detail=detail
@@ -166,7 +166,7 @@ async def random_pruning(
     passes[int(rng.integers(n))] |= not passes.any()
 
     def watch(text: GrowingText) -> Watch:
-        return lambda chunk: truncation.reached(text.extend(chunk.token_ids), asked.tokenizer)
+        return lambda chunk: truncation.reached(text.take(chunk), asked.tokenizer)
 
     await asyncio.gather(
         *(

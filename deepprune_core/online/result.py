@@ -142,9 +142,13 @@ class PrunedAnswer:
         return float(np.mean(lengths)) * len(self.traces) if lengths else float("nan")
 
     def saved(self, judge_cost: float = 0.0) -> float:
-        """Return the expected share of tokens saved; 0 counts none of the judge's tokens."""
+        """Return the expected share of tokens saved; 0 counts none of the judge's tokens.
+
+        NaN if nothing finished, or finished without a token.
+        """
         spent = self.ledger.generated + judge_cost * self.ledger.judge
-        return 1 - spent / self.expected_baseline
+        expected = self.expected_baseline
+        return 1 - spent / expected if expected else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain data, ready for JSON."""
@@ -153,8 +157,8 @@ class PrunedAnswer:
         expected = self.expected_baseline
         found["expected"] = {
             "baseline": None if np.isnan(expected) else round(expected),
-            "saved_gross": None if np.isnan(expected) else round(self.saved(), 4),
-            "saved_net": None if np.isnan(expected) else round(self.saved(1.0), 4),
+            "saved_gross": None if np.isnan(self.saved()) else round(self.saved(), 4),
+            "saved_net": None if np.isnan(self.saved(1.0)) else round(self.saved(1.0), 4),
         }
         return found
 

@@ -130,7 +130,8 @@ class Session:
         seed = trace_seed(self.config.seed, f"{self.question.question_id}/{part}", trace.index)
         name = f"{self.question.question_id}/{self.config.seed}/{trace.index}/{part}"
         trace.request_id, looked = name, 0
-        request = Request(name, self.prompt, seed, before.token_ids)
+        sofar = before if before.num_tokens else None
+        request = Request(name, self.prompt, seed, before.token_ids, sofar)
         sampling = self._sampling(part)
         async for chunk in self.engine.stream(request, sampling):
             if chunk.finish_reason == "length" and sampling is not self.config.sampling:
@@ -160,7 +161,7 @@ class Session:
         cut = self.config.truncation
         if cut.kind == "tokens":
             return trace.tokens >= cut.k
-        return cut.reached(trace.text.extend(trace.chunk.token_ids), self.tokenizer)
+        return cut.reached(trace.text.take(trace.chunk), self.tokenizer)
 
     def _arrive(self, trace: Running) -> None:
         """Hand a trace to the judge, once."""
@@ -185,7 +186,7 @@ class Session:
                 return
 
     def _prefix(self, trace: Running) -> str:
-        text = trace.text.extend(trace.chunk.token_ids if trace.chunk else ())
+        text = trace.text.take(trace.chunk)
         return strip_answer(self.config.truncation.point(text, self.tokenizer))[0]
 
     async def _placed(self, trace: Running, placement: Placement) -> None:
@@ -213,7 +214,7 @@ class Session:
     def _finished(self, trace: Running) -> None:
         assert trace.chunk is not None
         trace.state = TraceState.FINISHED
-        self.tally.finish(trace.index, trace.text.extend(trace.chunk.token_ids))
+        self.tally.finish(trace.index, trace.text.take(trace.chunk))
         self.tell("finished", trace)
 
     async def _finish_chosen(self) -> None:

@@ -23,7 +23,7 @@ from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
 from deepprune_core.serving.board import Board, brief
-from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key
+from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key, read_json
 from deepprune_core.traces import Question
 
 KEEP_ALIVE_S = 10.0
@@ -177,30 +177,46 @@ class PruningServer:
             body = await bounded_body(request, self.limits)
             if self.at_work >= self.limits.at_once:
                 raise RefusedError(429, f"{self.at_work} questions are in work; ask again later")
-            wanted = read_request(json.loads(body), self.config, self.num_traces)
+            wanted = read_request(read_json(body), self.config, self.num_traces)
         except RefusedError as refused:
             return fault(refused.status, str(refused))
         except BadRequestError as error:
             return fault(400, str(error))
-        except ValueError:
-            return fault(400, "expected a JSON body")
-        if wanted.stream:
-            return StreamingResponse(self._streamed(wanted), media_type="text/event-stream")
-        result = await self.answer(wanted)
+        if not wanted.stream:
+            return self._whole(await self.answer(wanted))
+        work = asyncio.create_task(self.answer(wanted))
+        try:  # what fails before anything is sent has a status of its own
+            early = (await asyncio.wait([work], timeout=KEEP_ALIVE_S))[0]
+        except BaseException:
+            work.cancel()
+            raise
+        if early and not work.result().finished:
+            return self._whole(work.result())
+        return StreamingResponse(self._streamed(work), media_type="text/event-stream")
+
+    def _whole(self, result: PrunedAnswer) -> Response:
         if not result.finished:
-            reason = result.failures[0].detail if result.failures else "no trace finished"
-            return fault(502, reason)
+            return fault(502, why_nothing(result))
         return JSONResponse(completion(result, self.model))
 
-    async def _streamed(self, wanted: Wanted) -> AsyncIterator[str]:
-        """Yield the answer as one piece once the vote is cast; comments keep the line open."""
-        work = asyncio.create_task(self.answer(wanted))
+    async def _streamed(self, work: asyncio.Task[PrunedAnswer]) -> AsyncIterator[str]:
+        """Yield the answer as one piece once the vote is cast; comments keep the line open.
+
+        Where nothing finished an event tells the error, and the stream ends without a ``stop``.
+        """
         try:
             while not (await asyncio.wait([work], timeout=KEEP_ALIVE_S))[0]:
                 yield ": thinking\n\n"
-            whole = completion(work.result(), self.model)
+            result = work.result()
+        except Exception as error:
+            yield f"data: {json.dumps(error_body(502, str(error) or repr(error)))}\n\n"
+            return
         finally:
             work.cancel()
+        if not result.finished:
+            yield f"data: {json.dumps(error_body(502, why_nothing(result)))}\n\n"
+            return
+        whole = completion(result, self.model)
         choice = whole["choices"][0]
         piece = {**whole, "object": "chat.completion.chunk"}
         piece["choices"] = [{"index": 0, "delta": choice["message"], "finish_reason": None}]
@@ -250,7 +266,17 @@ def build_app(
 
 def fault(status: int, message: str) -> JSONResponse:
     """Return an error in the form OpenAI's clients read."""
-    kind = "invalid_request_error" if status < 500 else "upstream_error"
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
-    error = {"error": {"message": message, "type": kind}}
-    return JSONResponse(error, status_code=status, headers=headers)
+    return JSONResponse(error_body(status, message), status_code=status, headers=headers)
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """Return an error as plain data; what is no character in it is replaced."""
+    kind = "invalid_request_error" if status < 500 else "upstream_error"
+    text = message.encode("utf-8", "replace").decode("utf-8")
+    return {"error": {"message": text, "type": kind}}
+
+
+def why_nothing(result: PrunedAnswer) -> str:
+    """Return in one line why no trace of a question finished."""
+    return result.failures[0].detail if result.failures else "no trace finished"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import json
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
@@ -82,3 +85,27 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def read_json(body: bytes) -> Any:
+    """Return a request's JSON.
+
+    Raises:
+        RefusedError: not JSON, or numbers and characters that cannot be sent on: NaN, an
+            infinite number, half a character (a lone surrogate).
+    """
+
+    def refuse(text: str) -> Any:
+        raise RefusedError(400, f"expected finite numbers, got {text}")
+
+    def finite(text: str) -> float:
+        return float(text) if isfinite(float(text)) else refuse(text)
+
+    try:
+        found = json.loads(body, parse_constant=refuse, parse_float=finite)
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RefusedError(400, "expected text, got half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "expected a JSON body") from None
+    return found
