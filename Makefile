@@ -70,7 +70,9 @@ SMOLLM2 := build/models/smollm2/model.safetensors
 ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done $(SMOLLM2)
 endif
-DATA := $(wildcard data/*.yaml data/miniature/*/*.parquet data/miniature/*/*/*) $(TRACES)
+# A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
+ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
+DATA := $(wildcard data/*.yaml $(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*)) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges public-traces behaviour world-check \
 	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv

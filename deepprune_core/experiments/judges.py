@@ -206,7 +206,7 @@ def open_judge(
     The model is loaded at the first pair that the file does not hold. ``autocast``: score in
     bf16, which is faster where the processor has it and moves a score by up to 0.02.
     """
-    from deepprune_core.judging.loading import load_causal_lm, load_judge, saved_prompt
+    from deepprune_core.judging.loading import load_judge, load_tokenizer, saved_prompt
 
     base, settings = base_model(run), run.profile.judge
     trained = saved_prompt(adapter) if adapter else None
@@ -221,7 +221,7 @@ def open_judge(
     )
 
     def load() -> CausalLMJudge:
-        prompt = None if trained else judge_prompt(run, load_causal_lm(base)[1])
+        prompt = None if trained else judge_prompt(run, load_tokenizer(base))
         return load_judge(
             base, adapter, prompt=prompt, max_tokens=settings.max_tokens,
             dtype=dtype_of(settings.dtype), device=best_device(),

@@ -110,8 +110,8 @@ class EncodeOnceJudge:
         max_tokens: longest text (default: the model's context).
         batch_tokens: padded tokens a forward pass reads at most.
         autocast: run the model's layers in bf16 autocast; the head stays fp32.
-        keep: prefixes whose vectors are kept; beyond, the oldest are forgotten, and read and
-            counted again when asked for. A call may hold more while it works.
+        keep: prefixes whose vectors are kept; beyond, the oldest are forgotten, and read again when
+            asked for. A call may hold more while it works.
     """
 
     def __init__(
@@ -131,7 +131,6 @@ class EncodeOnceJudge:
         self.encoder = TextEncoder(tokenizer, prompt, limit)
         self.batch_tokens, self.autocast = batch_tokens, autocast
         self._vectors: dict[Text, np.ndarray] = {}
-        self._counted: set[Text] = set()
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return P(same) per pair: ``(n,)`` float64, in input order; a prefix is read once.
@@ -162,16 +161,16 @@ class EncodeOnceJudge:
         return same_probability(found)
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return what each pair adds to the tokens read: ``(n,)`` int64.
+        """Return the tokens of reading these pairs from nothing: ``(n,)`` int64.
 
-        A prefix counts in the first pair that is asked about it, and nowhere else.
+        A prefix counts in the first of the pairs that holds it. What was read in earlier calls is
+        not known here: see :class:`deepprune_core.judging.inputs.TokenMeter`.
         """
-        counts = np.zeros(len(inputs), dtype=np.int64)
+        counts, met = np.zeros(len(inputs), dtype=np.int64), set[Text]()
         for i, pair in enumerate(inputs):
-            for text in texts_of(pair):
-                if text not in self._counted:
-                    self._counted.add(text)
-                    counts[i] += self.text_tokens([text])[0]
+            new = [text for text in dict.fromkeys(texts_of(pair)) if text not in met]
+            met.update(new)
+            counts[i] = self.text_tokens(new).sum()
         return counts
 
     def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
@@ -195,12 +194,10 @@ class EncodeOnceJudge:
     def _forget_oldest(self) -> None:
         for text in list(self._vectors)[: max(0, len(self._vectors) - self.keep)]:
             del self._vectors[text]
-            self._counted.discard(text)
 
     def forget(self) -> None:
         """Drop all vectors, as after a change of the weights."""
         self._vectors.clear()
-        self._counted.clear()
 
     @property
     def fingerprint(self) -> str:

@@ -44,6 +44,28 @@ class ReadsOnce(Protocol):
         ...
 
 
+class TokenMeter:
+    """Adds up what a judge reads for one question over many calls.
+
+    Where a judge reads each prefix once, a prefix counts when it is first asked about, whatever
+    the judge may still hold from another question or run.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge, self.tokens = judge, 0
+        self._met: set[tuple[str, str]] = set()
+
+    def add(self, inputs: Sequence[JudgeInput]) -> None:
+        """Count the reading of pairs."""
+        if not isinstance(self.judge, ReadsOnce):
+            self.tokens += int(self.judge.num_tokens(inputs).sum())
+            return
+        texts = [(p.question, text) for p in inputs for text in (p.first, p.second)]
+        new = [text for text in dict.fromkeys(texts) if text not in self._met]
+        self._met.update(new)
+        self.tokens += int(self.judge.text_tokens(new).sum())
+
+
 def pair_tokens(judge: Judge, inputs: Sequence[JudgeInput]) -> np.ndarray:
     """Return what each pair costs by itself: ``(n,)``; nothing where prefixes are read once."""
     if isinstance(judge, ReadsOnce):

@@ -32,20 +32,27 @@ def load_causal_lm(
         FileNotFoundError: a folder without safetensors weights or without adapter_config.json.
         ValueError: the adapter was trained on other base weights than these.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if Path(source).is_dir():
         _require(Path(source), "config.json", "*.safetensors")
     elif isinstance(source, Path):
         raise FileNotFoundError(f"expected a model folder, got {source}, which is not there")
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(source, **common)
+    tokenizer = load_tokenizer(source, revision)
     model = AutoModelForCausalLM.from_pretrained(
         source, dtype=dtype, use_safetensors=True, **common
     )
     if adapter is not None:
         model = _merge_adapter(model, Path(adapter))
     return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(source: str | Path, revision: str | None = None) -> Any:
+    """Return the tokenizer of a folder or a hub name, without the model's weights."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
 
 
 def load_judge(

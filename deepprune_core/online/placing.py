@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepprune_core.clustering import Clustering, ClusteringConfig, GreedyClusterer, Pair
-from deepprune_core.judging.inputs import Judge, JudgeInput
+from deepprune_core.judging.inputs import Judge, JudgeInput, TokenMeter
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class Placer:
         self.judge, self.question, self._turn = judge, question, turn or threading.Lock()
         self.clusterer = GreedyClusterer(self._score, config, rng)
         self.prefixes: dict[int, str] = {}
-        self.judge_tokens = self.judge_calls = 0
+        self.judge_calls, self._meter = 0, TokenMeter(judge)
         self.judge_seconds = 0.0
         self._known: dict[Pair, float] = {}
+
+    @property
+    def judge_tokens(self) -> int:
+        """Tokens that the judge has read for this question."""
+        return self._meter.tokens
 
     @property
     def result(self) -> Clustering:
@@ -80,7 +85,7 @@ class Placer:
         with self._turn:
             started = time.monotonic()
             scores = self.judge.score(inputs)
-            self.judge_tokens += int(self.judge.num_tokens(inputs).sum())
+            self._meter.add(inputs)
             self.judge_seconds += time.monotonic() - started
         self._known.update(zip(pairs, scores.tolist(), strict=True))
         self.judge_calls += len(pairs)

@@ -1,7 +1,8 @@
 """One self-contained HTML file from a run's figures, tables and notes.
 
 ``python -m deepprune_core.reporting.report FOLDER`` reads ``*.png``, ``*.csv`` with ``*.md``, and
-``notes/NN.md``. The page needs no server and no network: images are inlined.
+``notes/NN.md`` with each ``notes/NN-name.md``. The page needs no server and no network: images
+are inlined.
 """
 
 from __future__ import annotations
@@ -163,11 +164,16 @@ def _caption_and_notes(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     return caption, tuple(line for line in lines[last + 1 :] if line.strip())
 
 
-def _note(folder: Path, number: str) -> tuple[str, ...]:
-    path = folder / "notes" / f"{number}.md"
-    if not path.is_file():
-        return ()
-    blocks = path.read_text(encoding="utf-8").split("\n\n")
+def _notes(folder: Path, number: str) -> tuple[str, ...]:
+    """Return the paragraphs of a section's notes: ``NN.md`` first, then each ``NN-name.md``."""
+    notes = folder / "notes"
+    paths = [notes / f"{number}.md", *sorted(notes.glob(f"{number}-*.md"))]
+    blocks = [
+        block
+        for path in paths
+        if path.is_file()
+        for block in path.read_text(encoding="utf-8").split("\n\n")
+    ]
     return tuple(" ".join(block.split()) for block in blocks if block.strip())
 
 
@@ -184,7 +190,7 @@ def fill(folder: Path, section: Section, sections: Sequence[Section] = SECTIONS)
 
     pictures = tuple(map(picture, mine("png")))
     tables = tuple(map(read_table, mine("csv")))
-    paragraphs = _note(folder, section.number)
+    paragraphs = _notes(folder, section.number)
     if not (pictures or tables or paragraphs):
         paragraphs = (NOT_MADE,)
     return Filled(section.number, section.title, paragraphs, pictures, tables)

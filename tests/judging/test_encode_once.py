@@ -14,7 +14,7 @@ import torch
 
 from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head, texts_of
-from deepprune_core.judging.inputs import JudgeInput, reading_tokens
+from deepprune_core.judging.inputs import JudgeInput, TokenMeter, reading_tokens
 from deepprune_core.judging.loading import MANIFEST, load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.judging.same_text import SameTextJudge
@@ -98,8 +98,14 @@ def test_a_prefix_is_read_and_counted_once() -> None:
     one.score(pairs)
     assert len(read) == passes
     alone = one.text_tokens([("5", text) for text in texts])
+    np.testing.assert_array_equal(one.num_tokens(pairs), one.num_tokens(pairs))
     assert one.num_tokens(pairs).sum() == alone.sum()
-    assert one.num_tokens(pairs).sum() == 0
+    meter = TokenMeter(one)
+    for start in range(0, len(pairs), 7):
+        meter.add(pairs[start : start + 7])
+    meter.add(pairs)
+    assert meter.tokens == alone.sum()
+    assert [TokenMeter(one).tokens, meter.tokens] == [0, alone.sum()]  # one a question
 
 
 def test_it_forgets_the_oldest_prefixes_beyond_its_limit() -> None:
@@ -107,7 +113,6 @@ def test_it_forgets_the_oldest_prefixes_beyond_its_limit() -> None:
     for start in range(0, 30, 5):
         part = pairs[start : start + 5]
         np.testing.assert_allclose(limited.score(part), whole.score(part), atol=1e-6)
-        limited.num_tokens(part)
         assert len(limited._vectors) <= 6
     recent = dict.fromkeys(text for pair in pairs[25:] for text in texts_of(pair))
     assert set(list(recent)[-2:]) <= set(limited._vectors)

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("figure2a", "hero", "table1_figure"):
         write_atomically(tmp_path / f"{name}.png", PNG)
     write_atomically(tmp_path / "notes" / "01.md", "One.\nTwo.\n\nThree & <four>.\n")
+    write_atomically(tmp_path / "notes" / "01-more.md", "Five.\n")
     write_atomically(tmp_path / "notes" / "06.md", "Left out: no judge.\n")
     return tmp_path
 
@@ -91,7 +92,7 @@ def test_text_is_escaped_and_notes_keep_their_paragraphs(folder: Path) -> None:
     text = page(folder)
     assert "<title>A &lt;title&gt;</title>" in text
     assert "<td>&lt;x&gt;</td>" in text
-    assert "<p>One. Two.</p>\n<p>Three &amp; &lt;four&gt;.</p>" in part(text, "01")
+    assert "<p>One. Two.</p>\n<p>Three &amp; &lt;four&gt;.</p>\n<p>Five.</p>" in part(text, "01")
 
 
 def test_a_table_comes_back_with_caption_and_notes(folder: Path) -> None:

@@ -68,3 +68,37 @@ def test_a_kernel_that_dies_is_a_failure_too(project: Path) -> None:
     found = make(project, "figures")
     assert found.returncode != 0 and "01_dies.ipynb: cell 2: DeadKernelError" in found.stderr
     assert not (project / "build" / "x" / "01.done").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "touched", "stale"),
+    [
+        ("real", "data/real/scores/a.parquet", True),
+        ("real", "data/real/judges/one/manifest.json", True),
+        ("real", "data/miniature/judges/one/manifest.json", False),
+        ("real", "data/thinking/scores/a.parquet", False),
+        ("thinking", "data/thinking/scores/a.parquet", True),
+        ("thinking", "data/real/scores/a.parquet", False),
+        ("mini", "data/miniature/judges/one/manifest.json", True),
+        ("mini", "data/real/scores/a.parquet", False),
+        ("mini", "data/paper_reference.yaml", True),
+    ],
+)
+def test_each_profile_depends_on_its_own_data(
+    project: Path, profile: str, touched: str, stale: bool
+) -> None:
+    write_notebook(project / "notebooks" / "01_good.ipynb", "")
+    for room in ("real", "thinking", "miniature"):
+        for name in ("scores/a.parquet", "judges/one/manifest.json"):
+            place = project / "data" / room / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+    for name in ("requirements-smollm2.txt", "data/paper_reference.yaml",
+                 "data/public_traces.yaml", "data/public/.done",
+                 "build/models/smollm2/model.safetensors", "build/x/01.done"):  # fmt: skip
+        place = project / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    asked = ("--question", "ANNOUNCED=1", f"PROFILE={profile}", "figures")
+    assert make(project, *asked).returncode == 0
+    assert make(project, f"--what-if={touched}", *asked).returncode == (1 if stale else 0)
