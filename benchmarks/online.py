@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from deepprune_core.baselines.deepconf import DeepConfConfig
-from deepprune_core.baselines.named_judges import NamedJudge, open_named_judge
+from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.discovery import open_tokenizer
 from deepprune_core.engines.openai import EndpointSettings, open_openai
@@ -60,7 +61,6 @@ def main() -> None:
     assert profile.judge.adapter and profile.live
     adapter = ROOT / profile.judge.adapter
     folders = {PAIRS: adapter, ONCE: adapter.with_name(adapter.name + "-once")}
-    judges = {name: open_named_judge(str(folder)) for name, folder in folders.items()}
     live, deepconf = profile.live, profile.deepconf
     config = OnlineConfig(
         Truncation("reasoning_words", profile.cuts.words),
@@ -79,7 +79,7 @@ def main() -> None:
             engine, tokenizer, config, options.traces, prompt_text,
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
-        at_once, singly = run_async(lambda: play_both(contest, judges, questions))
+        at_once, singly = run_async(lambda: play_both(contest, folders, questions))
     speed = at_once[PLAIN].tokens / at_once[PLAIN].seconds
     rows = [method_rows(played, questions) for played in (at_once, singly)]
     alone = controller(config, speed, options.stream_interval)
@@ -87,25 +87,35 @@ def main() -> None:
 
 
 async def play_both(
-    contest: Contest, judges: dict[str, NamedJudge], questions: Sequence[Question]
+    contest: Contest, folders: dict[str, Path], questions: Sequence[Question]
 ) -> tuple[dict[str, Played], dict[str, Played]]:
     """Return the results with all questions at once, then of a few methods one at a time."""
     await play("warm-up", contest.vote(4), questions[:1], contest.engine)
-    pruned = {
-        f"DeepPrune, {reading}, {mode}": contest.deepprune(one.judge, mode, one.tau)
-        for reading, one in judges.items()
+    pruned: dict[str, Callable[[], Method]] = {
+        f"DeepPrune, {reading}, {mode}": partial(pruning, contest, folder, mode)
+        for reading, folder in folders.items()
         for mode in MODES
     }
     at_once = await play_all(contest, pruned, questions)
-    few = {PLAIN: contest.vote()} | {k: v for k, v in pruned.items() if ONCE in k}
+    few = {PLAIN: contest.vote} | {name: made for name, made in pruned.items() if ONCE in name}
     return at_once, {
-        name: await play(f"one at a time, {name}", method, questions, contest.engine)
-        for name, method in few.items()
+        name: await play(f"one at a time, {name}", made(), questions, contest.engine)
+        for name, made in few.items()
     }
 
 
+def pruning(contest: Contest, folder: Path, mode: Literal["online", "pause"]) -> Method:
+    """Return DeepPrune with a judge of its own, which has read nothing of these questions.
+
+    One pair of other text warms what a first pass through the weights sets up.
+    """
+    one = open_named_judge(str(folder))
+    one.judge.score([JudgeInput("What is this?", "One.", "Two.")])
+    return contest.deepprune(one.judge, mode, one.tau)
+
+
 async def play_all(
-    contest: Contest, pruned: dict[str, Method], questions: Sequence[Question]
+    contest: Contest, pruned: dict[str, Callable[[], Method]], questions: Sequence[Question]
 ) -> dict[str, Played]:
     """Return every method's results; the later ones take their sizes from the first."""
 
@@ -113,7 +123,7 @@ async def play_all(
         return await play(name, method, questions, contest.engine, len(questions))
 
     found = {PLAIN: await ask(PLAIN, contest.vote())}
-    found |= {name: await ask(name, method) for name, method in pruned.items()}
+    found |= {name: await ask(name, made()) for name, made in pruned.items()}
     best = found[f"DeepPrune, {ONCE}, pause"]
     k = max(1, round(contest.n * best.tokens / found[PLAIN].tokens))
     others: dict[str, Method] = {
