@@ -30,7 +30,10 @@ _CHOICE_WITH_TEXT = re.compile(
     r"^(?:option\s+|choice\s+)?(?:\(([A-J])\)[.:]?\s+|([A-J])(?:\)|[.:]\s|\s+[–—-]\s+))\s*\S",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"^(?P<name>[A-Za-z](?:_\w|_\{\w+\})?(?:\([a-z]\))?)\s*=\s*(?P<rest>[^=]+)$")
+_NAMED = re.compile(
+    r"^(?P<name>[A-Za-z](?:_\w|_\{\w+\})?(?:\^\{-1\})?(?:\([a-z]\))?|(?:m?\\angle\s*)?[A-Z]{1,3}"
+    r"|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*=\s*(?P<rest>[^=]+)$"
+)
 _MEMBER = re.compile(r"^[A-Za-z]\s*\\in\s*(?P<rest>.+)$")
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
 _MATRIX = re.compile(r"\\(?:begin|end)\{([a-z]*)\}")
@@ -164,7 +167,7 @@ def _as_fraction(decimal: str) -> str:
 
 def _may_be_read(text: str) -> bool:
     """Return whether sympy may read an expression: known commands, and no value that explodes."""
-    if set(COMMAND.findall(text)) - ALGEBRA or re.search(r"\d\s+\d|[\"'#&;?@|~`]{2}", text):
+    if set(COMMAND.findall(text)) - ALGEBRA or re.search(r"\d\s+\d|:|[\"'#&;?@|~`]{2}", text):
         return False
     if any(not name.endswith("matrix") for name in _MATRIX.findall(text)):
         return False
@@ -243,7 +246,7 @@ def _structure(text: str) -> str | None:
     parts = _split(text, _COMMA)
     if len(parts) == 1:
         parts = _split(text, _OR)
-        if len(parts) > 1 and not all(is_number(_unnamed(part)) for part in parts):
+        if len(parts) > 1 and not all(_is_short(_unnamed(part)) for part in parts):
             parts = [text]
     if len(parts) > 1 and all(parts):
         parts[-1] = re.sub(r"^(?:or|and)\s+", "", parts[-1])
@@ -251,6 +254,11 @@ def _structure(text: str) -> str | None:
     if text.count(r"\pm") == 1 and "," not in text:
         return _unordered([text.replace(r"\pm", sign) for sign in ("+", "-")])
     return None
+
+
+def _is_short(text: str) -> bool:
+    """Return whether a text is a number or a choice: what *or* and *and* may stand between."""
+    return is_number(text) or _choice(text) is not None
 
 
 def _bracketed(text: str) -> str | None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from deepprune_core.grading.spelling import unwrapped
-from deepprune_core.grading.units import CURRENCIES, Unit, is_unit_symbol, unit_of
+from deepprune_core.grading.units import (
+    CURRENCIES,
+    Unit,
+    is_ratio_of_symbols,
+    is_unit_symbol,
+    unit_of,
+)
 
 _MONEY = re.compile(
     r"^(?P<sign>-?)\s*(?:\\?(?P<mark>\$)|(?P<other>[€£¥₹]|USD|EUR|GBP))\s*(?P<rest>.+)$"
@@ -17,7 +23,7 @@ _UNIT_WORDS = re.compile(
     r"^(?P<body>\S.*?)\s+(?P<unit>[A-Za-z][A-Za-z.']*(?:[ /][A-Za-z][A-Za-z.']*)*(?:\^-?\d)?)$"
 )
 _UNIT_GLUED = re.compile(
-    r"^(?P<body>[-+]?[\d.,]*\d)(?P<unit>[A-Za-z]{2,3}|[ap]\.?m\.?)(?P<power>\^\d)?$"
+    r"^(?P<body>[-+]?[\d.,]*\d)(?P<unit>[A-Za-z]{2,}|[ap]\.?m\.?)(?P<power>\^\d)?$"
 )
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 _FUNCTIONS = ("sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "sin", "cos", "tan", "cot",
@@ -48,12 +54,17 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
         return match["body"], unit_of(match["unit"].removeprefix("\\"))
     if match := _UNIT_GLUED.match(text):
         short = match["unit"].replace(".", "").lower() in ("am", "pm")
-        if short or is_unit_symbol(match["unit"]):
+        word = len(match["unit"]) > 3 and not BARE_FUNCTION.match(match["unit"])
+        if short or word or is_unit_symbol(match["unit"]):
             return match["body"], unit_of(match["unit"] + (match["power"] or ""))
     if (match := _UNIT_WORDS.match(text)) and is_number(match["body"]):
         words = match["unit"]
         product = all(len(word) == 1 for word in re.split(r"\W+", words) if word)
-        known = words in "mgshLNJWV" or words.replace(".", "").lower() in ("am", "pm")
+        known = (
+            words in "mgshLNJWV"
+            or is_ratio_of_symbols(words)
+            or words.replace(".", "").lower() in ("am", "pm")
+        )
         if (known or not product) and _are_words(words) and not BARE_FUNCTION.search(words):
             return match["body"], unit_of(words)
     return text, None

@@ -1,6 +1,6 @@
 r"""One spelling for what can be spelled in many ways: Unicode, Markdown and LaTeX dress.
 
-Nothing here changes what an answer says. ``½`` becomes `` 1/2``, ``√2`` becomes ``\sqrt{2}``,
+Nothing here changes what an answer says. ``½`` becomes ``\frac{1}{2}``, ``√2`` ``\sqrt{2}``,
 full-width digits become digits, ``**A**`` loses its stars and ``\left(`` its ``\left``.
 """
 
@@ -12,17 +12,22 @@ import unicodedata
 _SIGNS = {
     "∞": r"\infty ", "π": r"\pi ", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ",
     "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
-    "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ",
+    "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ",
+    "ℝ": r"\mathbb{R} ", "°": r"^\circ ",
     "−": "-", "﹣": "-", "－": "-", "‐": "-", "‑": "-", "’": "'", "‘": "'", "“": '"', "”": '"',
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _GREEK = re.compile(r"[α-ωΑ-Ω]")
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
-_ROOT = re.compile(r"([√∛∜])\s*(\([^()]*\)|\{[^{}]*\}|\d+(?:\.\d+)?|\\?[A-Za-z]+)")
+_ROOT = re.compile(
+    r"([√∛∜])\s*(\([^()]*\)|\{[^{}]*\}|\d+(?:\.\d+)?|\\?[A-Za-z]+|[\u00bc-\u00be\u2150-\u215e])"
+)
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 _THIN = re.compile("(?<=\\d)[\u2009\u202f'](?=\\d{3}(?!\\d))")
-_DASH = re.compile(r"(?<![\d\w)}\]])\s*[–—]\s*(?=[\d.\\(√])")  # – between two numbers is a range
+_DASH = re.compile(
+    r"(?<![\d\w)}\]])\s*[–—]\s*(?=[\d.\\(√∞π\u00bc-\u00be\u2150-\u215e])"
+)  # – between two numbers is a range
 _MARKDOWN = re.compile(r"^(\*{1,3}|_{2,3}|`+)(?P<inner>[^*_`].*?)\1$", re.DOTALL)
 _MATH = re.compile(r"^(?:\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\])$", re.DOTALL)
 _STYLE = re.compile(
@@ -46,8 +51,8 @@ _GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\!\s*,|,\s*\\!|\\,(?=\d{3}(?!\d)))(?=\s
 _LONE = re.compile(r"(?<=[\^_])\{([A-Za-z0-9])\}")
 
 _WRAPPED = re.compile(
-    r"\\(?:text|mathrm|mathbf|textbf|textit|textrm|mathit|mathsf|emph|mbox|boldsymbol|operatorname"
-    r"|underline|rm|bf|boxed|fbox)\s*\{([^{}]*)\}"
+    r"\\(?:text|mathrm|mathbf|textbf|textit|textrm|mathit|mathsf|emph|mbox|textnormal|boldsymbol"
+    r"|operatorname|underline|rm|bf|boxed|fbox)\s*\{([^{}]*)\}"
 )
 
 
@@ -55,7 +60,7 @@ def plain(answer: str) -> str:
     """Return an answer in plain characters, without the dress around the whole of it.
 
     >>> [plain(a) for a in ("**½**", "１２", "√2", "–5", r"$\\left(1{,}000\\right)$")]
-    ['1/2', '12', '\\\\sqrt{2}', '-5', '(1000)']
+    ['\\\\frac{1}{2}', '12', '\\\\sqrt{2}', '-5', '(1000)']
     """
     text = _unicode(answer).strip()
     while True:
@@ -114,7 +119,9 @@ def _one(character: str, before: list[str]) -> str:
     whole = unicodedata.normalize("NFKC", character)
     if "\u2044" in whole:  # ½ and its kind; after a digit it is the rest of a mixed number
         top, bottom = whole.split("\u2044")
-        return (" " if before and before[-1][-1:].isdigit() else "") + f"{top}/{bottom}"
+        return (
+            " " if before and before[-1][-1:].isdigit() else ""
+        ) + rf"\frac{{{top}}}{{{bottom}}}"
     if _GREEK.match(character) and "FINAL" not in unicodedata.name(character, ""):
         name = unicodedata.name(character).rpartition(" ")[2].lower()
         name = {"lamda": "lambda"}.get(name, name)

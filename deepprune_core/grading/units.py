@@ -27,6 +27,7 @@ _OWN = {
     r"^\circ c": "degree celsius", r"^\circ f": "degree fahrenheit",
     "degree celsius": "degree celsius", "degree fahrenheit": "degree fahrenheit",
 } | {name: name for name in CURRENCIES.values()} | CURRENCIES  # fmt: skip
+_PARTS = {"cent": (Fraction(1, 100), {"dollar": 1})}
 _SYMBOL_NAMES = (
     "m cm mm km dm nm g kg mg t s ms h hr hrs min sec d L l ml mL cl dl ft in yd mi lb lbs oz gal "
     "qt pt Hz kHz MHz N kN J kJ W kW V A K Pa kPa mol mph kph rad"
@@ -70,9 +71,14 @@ def is_unit_symbol(text: str) -> bool:
     return len(text) > 1 and text in _SYMBOLS and text not in ("mm", "mi", "ms")
 
 
+def is_ratio_of_symbols(text: str) -> bool:
+    """Return whether a text is such as ``m/s``."""
+    return "/" in text and set(text.split("/")) <= _SYMBOLS
+
+
 def _own(text: str) -> str | None:
     folded = text.casefold()
-    return _OWN.get(folded) or _OWN.get(_singular(folded))
+    return _OWN.get(folded) or _OWN.get(" ".join(map(_singular, folded.split())))
 
 
 def _known(word: str) -> tuple[Fraction, dict[str, int], int]:
@@ -86,7 +92,7 @@ def _known(word: str) -> tuple[Fraction, dict[str, int], int]:
     if rest and first.rstrip(".").lower() in _POWERS:
         name, power = rest, _POWERS[first.rstrip(".").lower()]
     if (own := _own(name)) is not None:
-        return Fraction(1), {own: 1}, power
+        return *_PARTS.get(own, (Fraction(1), {own: 1})), power
     return *_measured(name), power
 
 
@@ -116,4 +122,5 @@ def _singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "xes", "sses")):
         return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
+    plural = word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 3
+    return word[:-1] if plural else word

@@ -8,11 +8,13 @@ reads the commands that make would run. A notebook's seconds are those of its la
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+TRACES_VARIABLE = "DEEPPRUNE_TRACES"  # set by make for PROFILE=replay
 _COMMAND = re.compile(r"workflow\.run_notebook (\S+\.ipynb)")
 
 
@@ -46,12 +48,23 @@ def announcement(commands: Iterable[str], build: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print which notebooks are about to run and how long they took last time."""
+    """Print which notebooks are about to run and how long they took last time.
+
+    Of a user's own trace file also what was read in it; one that cannot be read ends make here.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m deepprune_core.workflow.announce", description=main.__doc__
     )
     parser.add_argument("--build", required=True, type=Path, help="folder of executed copies")
     options = parser.parse_args(arguments)
+    if path := os.environ.get(TRACES_VARIABLE):
+        from deepprune_core.formats.trace_files import TraceFileError, read_with_report
+
+        try:
+            traces, report = read_with_report(path)
+        except TraceFileError as error:
+            sys.exit(str(error))
+        print(f"read {report.line(path, traces)}")
     if line := announcement(sys.stdin, options.build):
         print(line)
 

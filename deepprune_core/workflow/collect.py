@@ -29,7 +29,7 @@ from deepprune_core.engines.sampler import (
 from deepprune_core.engines.sync import run_async
 from deepprune_core.formats.benchmarks import BenchmarkError, load_benchmark
 from deepprune_core.formats.released import ReleasedError, read_released
-from deepprune_core.formats.trace_files import write_parquet
+from deepprune_core.formats.trace_files import ReadReport, write_parquet
 from deepprune_core.traces import Question
 from deepprune_core.workflow.collection import Collection, Job, Reasoner
 from deepprune_core.workflow.profile import ROOT, Profile, ProfileError, load_profile
@@ -138,7 +138,9 @@ def take_released(plan: Collection, names: Sequence[str]) -> None:
                 f"{name}: no traces of {wanted!r} in {plan.released}; it has {', '.join(sets)}. "
                 f"Set collect.reasoners.{job.reasoner}.released_as"
             )
-        write_parquet(replace(sets[wanted].first(job.traces), model=job.reasoner), target)
+        traces = replace(sets[wanted].first(job.traces), model=job.reasoner)
+        write_parquet(traces, target)
+        print(ReadReport("released data").line(target, traces), flush=True)
 
 
 def released_folder(plan: Collection) -> Path:
