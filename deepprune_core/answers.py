@@ -23,6 +23,7 @@ from deepprune_core.traces import Question, Trace, TraceSet
 
 UNGRADABLE = -1
 LONGEST_BOX = 4_000  # characters
+SENTENCE = 5  # words from which an answer in words is a sentence
 
 _BOX = re.compile(
     r"(?:\\|\x08)(?:boxed|fbox|framebox|oxed)(?![A-Za-z])\s*|(?<![A-Za-z\\])boxed(?=\{)"
@@ -36,7 +37,8 @@ _PHRASE = re.compile(
     r"####[ \t]*(?=(?P<hash>[^\n]+))|<answer>(?=(?P<tag>[\s\S]{0,4000}?)</answer>)"
     rf"|^[ \t]*#+[ \t]*(?:final\s+)?answer{_MARKS}$(?=(?P<below>\s*[^\n]+))"
     rf"|(?<![A-Za-z<])answer\"?{_MARKS}(?:\([^()]*\){_MARKS})?(?::|=|\bis\b|\bwould be\b)"
-    rf"(?:{_MARKS}:)?(?=(?P<rest>{_MARKS}[^\n]+))",
+    rf"(?:{_MARKS}:)?"
+    rf"(?=(?P<rest>{_MARKS}(?:\\\[[\s\S]{{0,400}}?\\\]|\$\$[\s\S]{{0,400}}?\$\$|[^\n]+)))",
     re.IGNORECASE | re.MULTILINE,
 )
 _ENDS = re.compile(r"\.(?=\s|[*_`]|$)|\s(?:because|since|which|as shown|so that)\s|[!?](?=\s|$)")
@@ -45,6 +47,10 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
+_FORMULA = re.compile(r"\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+_NUMBER = re.compile(r"(?<![\w.√])-?\\?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?\\?%?(?![\w^])")
+_ENDS_WITH = re.compile(r"\b(?:is|are|equals|=)\s+(?:a |an |the )?(\S+(?: \S+)?)$")
 _ALONE = re.compile(r"\(?[A-J]\)?\.?|(?=.{1,24}$)[^\s<>]*\d[^\s<>]*")
 
 
@@ -130,15 +136,35 @@ def _content(text: str, start: int) -> tuple[str | None, bool]:
 def _last_phrase(text: str) -> str | None:
     """Return the answer of the last phrase that tells one."""
     for match in reversed(list(_PHRASE.finditer(text))):
-        told = next(filter(None, match.groups()), "").strip(" \t\r\n*_`:")
+        told = next(filter(None, match.groups()), "")
+        if bold := _BOLD.findall(told.lstrip("*_` \t\r\n:")):
+            told = bold[-1]
+        told = told.strip(" \t\r\n*_`:")
         told = re.sub(r"^(?:therefore|thus|then|just|simply|equal to|given by)[\s,:]+", "", told)
         if _NO_ANSWER.match(told):
             continue
         end = _ENDS.search(told)
         told = _balanced(told[: end.start()] if end else told).strip(" \t*_`:,;.\"'")
         if told:
-            return told
+            return _core(told)
     return None
+
+
+def _core(told: str) -> str:
+    """Return what a sentence says: the one formula or number in it, or what it ends with.
+
+    >>> [_core(t) for t in ("There are 23 parrots on the island", "The ratio of both is 1/4")]
+    ['23', '1/4']
+    """
+    if len(told.split()) < SENTENCE:
+        return told
+    formulas = _FORMULA.findall(told)
+    if len(formulas) == 1:
+        return formulas[0]
+    if end := _ENDS_WITH.search(told):
+        return end[1]
+    numbers = _NUMBER.findall(told)
+    return numbers[0] if len(numbers) == 1 else told
 
 
 def _balanced(text: str) -> str:

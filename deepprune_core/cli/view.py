@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from deepprune_core.answers import find_answer
 from deepprune_core.ledger import TraceState
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.result import Event, PrunedAnswer
@@ -80,6 +81,14 @@ def summary(result: PrunedAnswer) -> RenderableType:
         f"{result.ledger.generated:,} tokens generated, {result.ledger.judge:,} read by the judge, "
         f"{result.seconds:.1f} s ({result.judge_seconds:.1f} s judging)",
     ]
+    phrases = sum(
+        found is not None and found.how == "phrase"
+        for found in (find_answer(trace.text) for trace in result.finished)
+    )
+    if phrases:
+        lines.append(
+            f"{phrases} answers were read by a phrase such as 'The answer is', not in a box"
+        )
     if result.finished and result.expected_baseline:
         saved = 100 * result.saved()
         lines.append(

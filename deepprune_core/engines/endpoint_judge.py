@@ -18,6 +18,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from deepprune_core.engines.discovery import WordTokenizer, open_tokenizer, served_model
 from deepprune_core.engines.openai import EndpointError, may_pass, patience, reason
+from deepprune_core.engines.openai_events import fault_in
 from deepprune_core.judge import same_probability
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.loading import base_of_adapter, saved_prompt
@@ -87,7 +88,10 @@ class EndpointJudge:
             "logprobs": 2, "logprob_token_ids": self.labels, "return_tokens_as_token_ids": True,
         }  # fmt: skip
         try:
-            choices = self._post(body).json()["choices"]
+            answer = self._post(body).json()
+            if isinstance(answer, dict) and (fault := fault_in(answer)) is not None:
+                raise EndpointError(f"{self.url}: {fault}")
+            choices = answer["choices"]
             tops = {c["index"]: c["logprobs"]["top_logprobs"][0] for c in choices}
             names = [f"token_id:{label}" for label in self.labels]
             return [tops[i][names[1]] - tops[i][names[0]] for i in range(len(prompts))]
@@ -97,7 +101,7 @@ class EndpointJudge:
             raise EndpointError(
                 f"{self.url}: the judge does not answer ({error!r}); is the server running there?"
             ) from error
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise EndpointError(
                 f"{self.url}: returned no log-probabilities of the labels; the judge needs a "
                 "vLLM server that knows logprob_token_ids (0.32 does)"

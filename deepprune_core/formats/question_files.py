@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deepprune_core.formats.fields import gold_of
 from deepprune_core.formats.records import TraceFileError, json_records
 from deepprune_core.formats.trace_files import refuse_bad_set, required_field
 from deepprune_core.traces import Question
@@ -20,14 +21,14 @@ def read_questions(path: Path) -> tuple[Question, ...]:
     """
     found = []
     for where, record in json_records(path):
-        text, gold = required_field(record, "question", str, where), record.get("gold")
+        text, gold = required_field(record, "question", str, where), gold_of(record.get("gold"))
         if not text.strip():
             raise TraceFileError(f"{where}: the question is empty; write it or remove the line")
         found.append(
             Question(
-                str(record.get("question_id", where.rpartition(":")[2])),
+                str(record.get("question_id", where.rpartition(":")[2].strip())),
                 text,
-                None if gold is None else str(gold),
+                gold,
                 str(record.get("benchmark", "")),
             )
         )

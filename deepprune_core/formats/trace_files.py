@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepprune_core.answers import find_answer
 from deepprune_core.formats import foreign
 from deepprune_core.formats.fields import first_of, gold_of
+from deepprune_core.formats.read_report import ReadReport, counted
 from deepprune_core.formats.records import TraceFileError, archive_records, json_records
 from deepprune_core.traces import Question, Trace, TraceSet
 
@@ -132,41 +130,11 @@ def _read_records(
     if not reading.samples:
         raise TraceFileError(
             f"{path}: no trace in {len(rows)} records of {found.name} "
-            f"({_counted(reading.left_out)}); give a run with answers"
+            f"({counted(reading.left_out)}); give a run with answers"
         )
     traces = _own(((str(path), r) for r in foreign.joined(reading.samples, path.stem)), path)
     name = found.name + (f", filter {reading.filter}" if reading.filter else "")
     return traces, ReadReport(name, dict(reading.left_out))
-
-
-@dataclass(frozen=True)
-class ReadReport:
-    """How a file was read: its ``kind``, and what was ``left_out``, by reason."""
-
-    kind: str
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def line(self, path: str | Path, traces: TraceSet) -> str:
-        """Return in one line what was read: questions, traces, answers and how, what was not."""
-        told: Counter[str] = Counter()
-        for trace in (trace for group in traces.traces for trace in group):
-            found = find_answer(trace.text)
-            how = "stored" if trace.answer is not None else found.how if found else "none"
-            told[how] += 1
-        names = {"stored": "stored in the file", "box": "in a box",
-                 "phrase": "by a phrase, without a box", "none": "not found"}  # fmt: skip
-        answers = ", ".join(f"{told[how]:,} {name}" for how, name in names.items() if told[how])
-        unknown = sum(question.gold is None for question in traces.questions)
-        return "".join((
-            f"{path}: {self.kind}: {len(traces.questions):,} questions, {traces.num_traces:,} "
-            f"traces; answers: {answers or 'none'}",
-            f"; right answer unknown for {unknown:,} questions" if unknown else "",
-            f"; left out: {_counted(self.left_out)}" if self.left_out else "",
-        ))  # fmt: skip
-
-
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
 
 
 def refuse_bad_set(path: Path, ids: list[str], models: list[str]) -> None:
@@ -263,6 +231,22 @@ def read_parquet(path: Path) -> TraceSet:
     return TraceSet(header["model"], questions, ordered, header["counts_are_words"])
 
 
+def _foreign_rows(path: Path) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return the rows of another tool's Parquet file, None if it is ours or none that is known."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if set(COLUMNS) <= set(pq.read_schema(path).names):
+            return None
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError):
+        return None
+    if not rows or foreign.format_of(_lowered(rows[0])) is None:
+        return None
+    return [(f"{path}: row {number}", row) for number, row in enumerate(rows)]
+
+
 def read_with_report(path: str | Path) -> tuple[TraceSet, ReadReport]:
     """Return what :func:`read_traces` does, and how the file was read.
 
@@ -270,6 +254,8 @@ def read_with_report(path: str | Path) -> tuple[TraceSet, ReadReport]:
         TraceFileError: one line that names the file, the place, the fault and the fix.
     """
     path = Path(path)
+    if path.suffix == ".parquet" and (rows := _foreign_rows(path)) is not None:
+        return _read_records(rows, path)
     if path.suffix == ".parquet":
         return read_parquet(path), ReadReport("our own table")
     return _read_records(

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from deepprune_core.answers import UNGRADABLE, grade, grade_all
@@ -134,8 +135,9 @@ def test_of_several_harness_filters_one_is_read_and_named(tmp_path):
     assert [t.answer for t in traces.traces[0]] == ["4", "5", "4", None]
     assert "filter each" in told(tmp_path / "samples.jsonl")
     first = [row for row in rows if row["filter"] != "each"]
-    assert "filter score-first: 2 questions, 8 traces; answers: 8 not found" in told(
-        lines(tmp_path / "first.jsonl", *first)
+    assert (
+        "filter score-first: 2 questions, 8 traces; answers: 8 of 8 traces have no answer"
+        in told(lines(tmp_path / "first.jsonl", *first))
     )
 
 
@@ -251,6 +253,8 @@ def test_lists_of_records_capitals_and_plain_responses_are_read(tmp_path):
     (tmp_path / "plain.json").write_text(json.dumps({"data": plain}))
     traces = read_traces(tmp_path / "plain.json")
     assert ([t.text for t in traces.traces[0]], traces.questions[0].gold) == (["a", "b"], "4")
+    pq.write_table(pa.Table.from_pylist(plain), tmp_path / "plain.parquet")
+    assert read_traces(tmp_path / "plain.parquet").traces[0][1].text == "b"
     lines_in_json = "".join(json.dumps(row) + "\n" for row in plain)
     (tmp_path / "lines.json").write_text(lines_in_json)
     assert read_traces(tmp_path / "lines.json").num_traces == 2
