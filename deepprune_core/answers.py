@@ -118,7 +118,7 @@ def _content(text: str, start: int) -> tuple[str | None, bool]:
     """Return (what stands in a box or None, whether it is closed); escaped braces do not count."""
     if text[start : start + 1] != "{":
         loose = _LOOSE.match(text, start)
-        return (loose[0].rstrip(".,;:)") if loose else None), loose is not None
+        return (_balanced(loose[0]).rstrip(".,;:") if loose else None), loose is not None
     depth, at = 0, start
     while at < min(len(text), start + LONGEST_BOX):
         if text[at] == "\\":

@@ -33,6 +33,7 @@ REAL = Path(__file__).parents[2] / "shared" / "traces"
         (r"\boxed{1} and then \boxed{2", "1"),
         (r"\boxed {5}", "5"),
         (r"\boxed 5", "5"),
+        (r"\boxed (A).", "(A)"),
         (r"$\boxed\frac{1}{2}$", r"\frac{1}{2}"),
         (r"\fbox{5}", "5"),
         ("\x08oxed{5}", "5"),  # a program took the backslash for its own
