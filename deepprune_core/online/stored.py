@@ -31,7 +31,7 @@ class MethodTotals:
     ``generated``: tokens; ``saved``, ``saved_net``: shares of the tokens of all traces, without
     and with the judge's; ``agrees``: share of votes with the answer of all traces, of questions
     where any trace has one; ``right``: share of right votes, of questions whose answer is known.
-    Both are None where there is no such question.
+    Both are None where there is no such question, and where no trace has an answer.
     """
 
     method: str
@@ -148,7 +148,9 @@ def _totals(
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
     generated, judge = (float(tokens) for tokens in table[:, :2].sum(axis=0) / orders)
     saved, net = (1 - spent / whole if whole else 0.0 for spent in (generated, generated + judge))
-    return MethodTotals(name, generated, saved, net, _mean(table[:, 2]), _mean(table[:, 3]))
+    agrees = _mean(table[:, 2])  # None: no trace has an answer, so none is wrong either
+    right = None if agrees is None else _mean(table[:, 3])
+    return MethodTotals(name, generated, saved, net, agrees, right)
 
 
 def _mean(verdicts: np.ndarray) -> float | None:

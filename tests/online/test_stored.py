@@ -64,7 +64,7 @@ def test_what_is_not_known_is_in_no_denominator() -> None:
     plain, weighted = compared(traces, Stubborn(), "weighted")
     assert plain.agrees == weighted.agrees == 1.0  # of two questions
     assert plain.right == weighted.right == pytest.approx(1 / 2)  # of the two with a right answer
-    nothing = trace_set([[None, None]], [None])
+    nothing = trace_set([[None, None]], ["1"])
     assert [(t.agrees, t.right) for t in compared(nothing, Stubborn(), "weighted")] == [
         (None, None), (None, None),
     ]  # fmt: skip
