@@ -9,6 +9,7 @@ from deepprune_core.answers import find_answer
 from deepprune_core.grading.reading import MAX_CHARACTERS
 
 Record = Mapping[str, Any]
+_ATTACHMENT = "attachment://"
 _NO_ANSWER = ("", "[invalid]", "[no match]", "None", "null")
 
 
@@ -55,6 +56,17 @@ def message_text(message: Any) -> str:
     before = "\n".join(text for text in thought if text)
     after = "\n".join(text for text in said if text)
     return f"<think>\n{before}\n</think>\n\n{after}" if before else after
+
+
+def resolved(value: Any, attachments: Record) -> Any:
+    """Return a value with inspect-ai's ``attachment://NAME`` replaced by what it stands for."""
+    if isinstance(value, str) and value.startswith(_ATTACHMENT):
+        return attachments.get(value.removeprefix(_ATTACHMENT), value)
+    if isinstance(value, list):
+        return [resolved(one, attachments) for one in value]
+    if isinstance(value, dict):
+        return {key: resolved(one, attachments) for key, one in value.items()}
+    return value
 
 
 def response_parts(items: Sequence[Any]) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from deepprune_core.formats.fields import (
     gold_of,
     message_text,
     own_answers,
+    resolved,
     response_parts,
     told_answer,
 )
@@ -61,7 +62,8 @@ def _harness(record: Record) -> Sample:
         raise TypeError(
             "expected texts in resps, got log-likelihoods; run a task that generates text"
         )
-    doc = record["doc"] if isinstance(record.get("doc"), dict) else {}
+    told = record["doc"] if isinstance(record.get("doc"), dict) else {}
+    doc = {str(name).lower(): value for name, value in told.items()}
     return Sample(
         str(record["doc_id"]), str(first_of(doc, "question", "problem", "query") or ""),
         gold_of(record.get("target")), None, tuple(texts),
@@ -70,7 +72,8 @@ def _harness(record: Record) -> Sample:
 
 
 def _inspect(record: Record) -> Sample:
-    output, asked = record["output"], record.get("input")
+    kept = record.get("attachments") or {}
+    output, asked = resolved(record["output"], kept), resolved(record.get("input"), kept)
     if record.get("error"):
         raise LeftOut("samples that failed")
     if isinstance(asked, list):

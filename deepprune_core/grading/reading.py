@@ -35,7 +35,7 @@ _NAMED = re.compile(
     r"|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*=\s*(?P<rest>[^=]+)$"
 )
 _MEMBER = re.compile(r"^[A-Za-z]\s*\\in\s*(?P<rest>.+)$")
-_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _MATRIX = re.compile(r"\\(?:begin|end)\{([a-z]*)\}")
 _LETTERS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]+")
 _CAPITAL = re.compile(r"(?<![A-Za-z\\])[A-Z](?!_)")

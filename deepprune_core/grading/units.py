@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 CURRENCIES = {
@@ -103,7 +103,7 @@ def _registry() -> Any:
     return UnitRegistry(non_int_type=Fraction, cache_folder=None)
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def _measured(word: str) -> tuple[Fraction, dict[str, int]]:
     """Return what pint knows of a unit; a thing that it does not know is a unit of its own."""
     for spelled in dict.fromkeys((word, word.lower())):

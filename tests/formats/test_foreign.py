@@ -153,6 +153,16 @@ def test_a_tools_own_answer_counts_where_there_is_no_box(tmp_path):
     assert read_traces(tmp_path / "log.json").traces[0][0].answer == "5"
 
 
+def test_what_a_log_keeps_apart_is_put_back(tmp_path):
+    sample = inspect_sample("x", 1, "attachment://abc") | {
+        "attachments": {"abc": "so \\boxed{4}", "q": "2 + 2?"}, "input": "attachment://q",
+    }  # fmt: skip
+    (tmp_path / "log.json").write_text(json.dumps({"samples": [sample]}))
+    traces = read_traces(tmp_path / "log.json")
+    assert traces.questions[0].text == "2 + 2?"
+    assert traces.traces[0][0].text.endswith("so \\boxed{4}")
+
+
 @pytest.mark.parametrize(
     ("target", "gold"),
     [
