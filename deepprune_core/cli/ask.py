@@ -72,7 +72,7 @@ def ask(
     pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
     with told_in_one_line():
         there = open_endpoint(
-            urls, model, tokenizer, key, chat=not completion, system=system, without=without or ()
+            urls, model, tokenizer, key, chat=not completion, system=system, without=without
         )
         reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
     if not as_json and not there.own_tokens:

@@ -45,7 +45,7 @@ def open_endpoint(
     *,
     chat: bool = True,
     system: str = "",
-    without: Sequence[str] = (),
+    without: Sequence[str] | None = None,
 ) -> Endpoint:
     """Return the engine behind ``urls``; ``key`` names the variable that holds the API key.
 
@@ -60,7 +60,7 @@ def open_endpoint(
     words, own = tokenizer_of(tokenizer, served)
     settings = EndpointSettings(
         tuple(urls), served.model, secret, chat, system or None, token_ids=own,
-        without=tuple(without),
+        without=tuple(without or ()),
     )  # fmt: skip
     return Endpoint(open_openai(settings, words), served.model, own)
 

@@ -53,7 +53,7 @@ def sample(
     with told_in_one_line(f"; what is finished is kept in {work}"):
         asked = read_questions(questions)
         there = open_endpoint(
-            urls, model, tokenizer, key, chat=not completion, system=system, without=without or ()
+            urls, model, tokenizer, key, chat=not completion, system=system, without=without
         )
         job = SamplingJob(there.model, asked, n, config, seed, lambda question: question.text)
         traces = sample_traces(there.engine, there.engine.tokenizer, job, work, parallel=parallel)

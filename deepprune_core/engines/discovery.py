@@ -41,7 +41,8 @@ def served_model(url: str, api_key: str | None = None, wanted: str | None = None
         if wanted is not None and status not in (401, 403):
             return Served(wanted, None)
         hint = "does the address end in /v1? a server without this list needs --model"
-        hint = "set the API key" if status in (401, 403) else hint
+        if status in (401, 403):
+            hint = "set the API key"
         raise EndpointError(f"{address}: HTTP {status}; {hint}") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(

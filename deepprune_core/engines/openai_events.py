@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepprune_core.engines.base import CONFIDENCE_TOP_K
+from deepprune_core.formats.fields import message_parts
 
 LONGEST_REMARK = 2_000  # characters of a body that is no event stream
 _AT_LIMIT = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens",
@@ -43,11 +44,7 @@ class Delta:
 def read_choice(choice: dict[str, Any]) -> Delta:
     """Return what a choice of a streamed event adds, or of a body that came in one piece."""
     message = _object(choice.get("delta")) or _object(choice.get("message"))
-    thought, text = _parts(message.get("content"))
-    for name in ("reasoning_content", "reasoning"):
-        if isinstance(message.get(name), str):
-            thought = message[name] + thought
-            break
+    thought, text = map("".join, message_parts(message))
     if isinstance(choice.get("text"), str):
         text = choice["text"] + text
     logprobs = _object(choice.get("logprobs"))
@@ -64,24 +61,6 @@ def read_choice(choice: dict[str, Any]) -> Delta:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _parts(content: Any) -> tuple[str, str]:
-    """Return (thinking, text) of a message's content, which is a text or a list of parts."""
-    thought, text = "", ""
-    for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, str):
-            text += part
-        elif isinstance(part, dict):
-            found = next(
-                (v for k in ("text", "thinking", "reasoning", "content") if (v := part.get(k))), ""
-            )
-            inner = "".join(_parts(found)) if isinstance(found, list) else str(found)
-            if part.get("type") in ("thinking", "reasoning"):
-                thought += inner
-            else:
-                text += inner
-    return thought, text
 
 
 def _end(word: Any) -> tuple[str | None, str | None]:

@@ -26,39 +26,36 @@ class Progress:
         before = (sofar.text if sofar else None) or ""
         self._thinking = before.count("<think>") > before.count("</think>")
         self._tokenizer = tokenizer
-        self._settled = self._tail_count = 0
-        self._tail = ""
+        self._place = self._settled = self._counted = 0
 
     @property
     def num_tokens(self) -> int:
-        return len(self.ids) if self._told else self._settled + self._tail_count
+        return len(self.ids) if self._told else self._counted
 
     def take(self, delta: Delta) -> None:
         """Add what an event brought."""
         if delta.thought:
-            self._add("" if self._thinking else "<think>\n")
+            self.text += "" if self._thinking else "<think>\n"
             self._thinking = True
-            self._add(delta.thought)
+            self.text += delta.thought
         if self._thinking and (delta.text or delta.finish):
             self._thinking = False
-            self._add("\n</think>\n\n")
-        self._add(delta.text)
+            self.text += "\n</think>\n\n"
+        self.text += delta.text
         self._told = self._told and (delta.ids is not None or not delta.thought + delta.text)
         self.ids.extend(delta.ids or ())
         self.confidences.extend(delta.confidences)
         self.finish = delta.finish or self.finish
+        if not self._told:
+            self._recount()
 
-    def _add(self, text: str) -> None:
-        """Append text; count it anew only from the last blank on, so counting stays linear."""
-        if not text:
-            return
-        self.text += text
-        self._tail += text
-        cut = len(self._tail) if len(self._tail) > LONGEST_TAIL else _word_start(self._tail)
-        if cut:
-            self._settled += self._count(self._tail[:cut])
-            self._tail = self._tail[cut:]
-        self._tail_count = self._count(self._tail)
+    def _recount(self) -> None:
+        """Count the text anew only from its last blank on, so that counting stays linear."""
+        tail = self.text[self._place :]
+        cut = _word_start(tail) or (len(tail) if len(tail) > LONGEST_TAIL else 0)
+        self._settled += self._count(tail[:cut])
+        self._place += cut
+        self._counted = self._settled + self._count(tail[cut:])
 
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False)) if text else 0

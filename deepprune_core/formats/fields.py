@@ -40,22 +40,28 @@ def message_text(message: Any) -> str:
     A message has ``content`` (text, or a list of parts) and may have its thinking apart, in
     ``reasoning_content`` or ``reasoning``, or in parts of that kind.
     """
-    if not isinstance(message, dict):
-        return ""
-    apart = first_of(message, "reasoning_content", "reasoning")
-    thought = [apart] if isinstance(apart, str) else []
-    said: list[str] = []
-    content = message.get("content")
-    for part in [content] if isinstance(content, str) else content or ():
-        if isinstance(part, dict):
-            kind = str(part.get("type") or "")
-            text = first_of(part, "text", "reasoning", "thinking", "content", "refusal")
-            (thought if kind in ("reasoning", "thinking") else said).append(str(text or ""))
-        else:
-            said.append(str(part))
-    before = "\n".join(text for text in thought if text)
-    after = "\n".join(text for text in said if text)
+    thought, said = message_parts(message) if isinstance(message, dict) else ([], [])
+    before, after = "\n".join(thought), "\n".join(said)
     return f"<think>\n{before}\n</think>\n\n{after}" if before else after
+
+
+def message_parts(message: Record) -> tuple[list[str], list[str]]:
+    """Return (thinking, text) of a chat message, whole or a piece of a stream, part by part."""
+    apart = first_of(message, "reasoning_content", "reasoning")
+    thought, said = [apart] if isinstance(apart, str) else [], list[str]()
+    content = message.get("content")
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict):
+            names = ("text", "thinking", "reasoning", "content", "refusal")
+            found = next((part[name] for name in names if part.get(name)), "")
+            if isinstance(found, list):
+                found = "".join(
+                    text for texts in message_parts({"content": found}) for text in texts
+                )
+            (thought if part.get("type") in ("reasoning", "thinking") else said).append(str(found))
+        elif part is not None:
+            said.append(str(part))
+    return [text for text in thought if text], [text for text in said if text]
 
 
 def resolved(value: Any, attachments: Record) -> Any:

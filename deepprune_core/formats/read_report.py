@@ -22,9 +22,11 @@ class ReadReport:
         """Return in one line what was read: questions, traces, answers and how, what was not."""
         told: Counter[str] = Counter()
         for trace in (trace for group in traces.traces for trace in group):
-            found = find_answer(trace.text)
-            how = "stored" if trace.answer is not None else found.how if found else "none"
-            told[how] += 1
+            if trace.answer is not None:
+                told["stored"] += 1
+            else:
+                found = find_answer(trace.text)
+                told[found.how if found else "none"] += 1
         names = {"stored": "stored in the file", "box": "in a box",
                  "phrase": "by a phrase, without a box", "none": "not found"}  # fmt: skip
         answers = ", ".join(f"{told[how]:,} {name}" for how, name in names.items() if told[how])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,15 @@ def json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (place, object) of every line, or of every entry of a JSON file's list."""
     if ".json" in path.suffixes and ".jsonl" not in path.suffixes:
         yield from _listed(path)
-        return
-    for number, line in _lines(path):
+    else:
+        yield from _one_a_line(path, _lines(path))
+
+
+def _one_a_line(
+    path: Path, lines: Iterable[tuple[int, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (place, object) of JSON lines."""
+    for number, line in lines:
         where = f"{path}:{number}"
         try:
             record = json.loads(line)
@@ -43,8 +50,7 @@ def _listed(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         if len(lines) > 1 and _is_object(lines[0][1]):
-            yield from ((f"{path}:{n}", _object(json.loads(line), f"{path}:{n}"))
-                        for n, line in lines if _must_be_json(line, f"{path}:{n}"))  # fmt: skip
+            yield from _one_a_line(path, lines)
             return
         raise TraceFileError(f"{path}: not JSON ({error}); fetch it again") from None
     if isinstance(found, dict):
@@ -71,12 +77,6 @@ def _is_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _must_be_json(line: str, where: str) -> bool:
-    if not _is_object(line):
-        raise TraceFileError(f"{where}: not a JSON object; mend or remove the line")
-    return True
 
 
 def _object(record: Any, where: str) -> dict[str, Any]:

@@ -95,7 +95,6 @@ def _own(records: Iterable[tuple[str, dict[str, Any]]], path: Path) -> TraceSet:
     models: dict[str, str] = {}
     words = False
     for where, record in records:
-        record = _lowered(record)
         question = _question(record, path, where)
         entries = required_field(record, "traces", list, where)
         entries = [_lowered(e) if isinstance(e, dict) else e for e in entries]
@@ -118,15 +117,14 @@ def _lowered(record: dict[str, Any]) -> dict[str, Any]:
 def _read_records(
     records: Iterable[tuple[str, dict[str, Any]]], path: Path
 ) -> tuple[TraceSet, ReadReport]:
-    rows = list(records)
-    found = next((f for _, record in rows if (f := foreign.format_of(_lowered(record)))), None)
-    if found is None or any("traces" in _lowered(record) for _, record in rows[:1]):
+    rows = [(where, _lowered(record)) for where, record in records]
+    found = next((f for _, record in rows if (f := foreign.format_of(record))), None)
+    if found is None or "traces" in rows[0][1]:
         return _own(rows, path), ReadReport("our own records")
-    _log.info("%s: read as %s", path, foreign.described(_lowered(rows[0][1])))
+    _log.info("%s: read as %s", path, foreign.described(rows[0][1]))
     reading = foreign.read_samples(
-        found, ((where, _lowered(record)) for where, record in rows),
-        lambda where, fault: TraceFileError(f"{where}: {fault}"),
-    )  # fmt: skip
+        found, rows, lambda where, fault: TraceFileError(f"{where}: {fault}")
+    )
     if not reading.samples:
         raise TraceFileError(
             f"{path}: no trace in {len(rows)} records of {found.name} "

@@ -23,7 +23,7 @@ MAX_CHARACTERS, MAX_NESTING = 256, 20
 MAX_EXPONENT = 4_000  # of a number, in an expression that sympy shall read
 
 _CHOICE = re.compile(
-    r"^(?:(?:option|choice|answer)\s*:?\s*)?(?P<open>[(\[])?\s*(?P<letter>[A-Za-z])\s*[)\]]?[.):]?$",
+    r"^(?:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s*(?P<letter>[A-Za-z])\s*[)\]]?[.):]?$",
     re.IGNORECASE,
 )
 _CHOICE_WITH_TEXT = re.compile(
@@ -81,10 +81,15 @@ def read(answer: str | None) -> Reading | None:
     return _whole(text)
 
 
+def _step(character: str) -> int:
+    """Return how a character changes the depth of brackets, whatever their kind."""
+    return (character in "{([") - (character in "})]")
+
+
 def _depth(text: str) -> int:
     depth = deepest = 0
     for character in text:
-        depth += (character in "{([") - (character in "})]")
+        depth += _step(character)
         deepest = max(deepest, depth)
     return deepest
 
@@ -192,10 +197,6 @@ def _has_words(text: str) -> bool:
 
 def _without_thousands(text: str) -> str:
     """Return a text without thousands' commas, if commas say nothing else in it."""
-    if "," not in text or not all(
-        re.fullmatch(r"[\d,]+", part) for part in _THOUSANDS.findall(text)
-    ):
-        return text
     bare = _THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
     return text if "," in bare or re.search(r"[\[\]()]", text) else bare
 
@@ -204,7 +205,7 @@ def _closing(text: str, start: int) -> int:
     """Return where the bracket at ``start`` closes, any kind by any kind; -1 if it does not."""
     depth = 0
     for at in range(start, len(text)):
-        depth += (text[at] in "{([") - (text[at] in "})]")
+        depth += _step(text[at])
         if not depth:
             return at
     return -1
@@ -214,7 +215,7 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
     """Return the parts of a text between separators that no bracket encloses."""
     parts, start, depth, at = [], 0, 0, 0
     while at < len(text):
-        depth += (text[at] in "{([") - (text[at] in "})]")
+        depth += _step(text[at])
         if depth == 0 and (match := separator.match(text, at)) and match.end() > at:
             parts.append(text[start:at].strip())
             start = at = match.end()

@@ -5,13 +5,7 @@ from __future__ import annotations
 import re
 
 from deepprune_core.grading.spelling import unwrapped
-from deepprune_core.grading.units import (
-    CURRENCIES,
-    Unit,
-    is_ratio_of_symbols,
-    is_unit_symbol,
-    unit_of,
-)
+from deepprune_core.grading.units import Unit, is_ratio_of_symbols, is_unit_symbol, unit_of
 
 _MONEY = re.compile(
     r"^(?P<sign>-?)\s*(?:\\?(?P<mark>\$)|(?P<other>[€£¥₹]|USD|EUR|GBP))\s*(?P<rest>.+)$"
@@ -42,7 +36,7 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
     if (match := _MONEY.match(text)) and is_number(rest := unwrapped(match["rest"])):
         mark = match["mark"] or match["other"]
         body, more = without_unit(rest)
-        unit = unit_of(CURRENCIES.get(mark.lower(), mark))
+        unit = unit_of(mark)
         if more in (None, unit):  # "$5" and "$5 dollars", and not "$5 per hour"
             return match["sign"] + body, unit
     if (match := _UNIT_TEXT.match(text)) and match["unit"].strip():
@@ -53,21 +47,21 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
     if (match := _UNIT_SIGN.match(text)) and is_number(match["body"]):
         return match["body"], unit_of(match["unit"].removeprefix("\\"))
     if match := _UNIT_GLUED.match(text):
-        short = match["unit"].replace(".", "").lower() in ("am", "pm")
+        short = _is_half_of_a_day(match["unit"])
         word = len(match["unit"]) > 3 and not BARE_FUNCTION.match(match["unit"])
         if short or word or is_unit_symbol(match["unit"]):
             return match["body"], unit_of(match["unit"] + (match["power"] or ""))
     if (match := _UNIT_WORDS.match(text)) and is_number(match["body"]):
         words = match["unit"]
         product = all(len(word) == 1 for word in re.split(r"\W+", words) if word)
-        known = (
-            words in "mgshLNJWV"
-            or is_ratio_of_symbols(words)
-            or words.replace(".", "").lower() in ("am", "pm")
-        )
+        known = words in "mgshLNJWV" or is_ratio_of_symbols(words) or _is_half_of_a_day(words)
         if (known or not product) and _are_words(words) and not BARE_FUNCTION.search(words):
             return match["body"], unit_of(words)
     return text, None
+
+
+def _is_half_of_a_day(text: str) -> bool:
+    return text.replace(".", "").lower() in ("am", "pm")
 
 
 def _are_words(text: str) -> bool:

@@ -157,11 +157,16 @@ class PrunedAnswer:
         expected = self.expected_baseline
         found["expected"] = {
             "baseline": None if np.isnan(expected) else round(expected),
-            "saved_gross": None if np.isnan(self.saved()) else round(self.saved(), 4),
-            "saved_net": None if np.isnan(self.saved(1.0)) else round(self.saved(1.0), 4),
+            "saved_gross": _rounded(self.saved()),
+            "saved_net": _rounded(self.saved(1.0)),
         }
         return found
 
     def to_json(self, indent: int | None = 1) -> str:
         """Return all of it as JSON text."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+
+def _rounded(share: float) -> float | None:
+    """Return a share to four digits; None for NaN, which JSON does not know."""
+    return None if np.isnan(share) else round(share, 4)
