@@ -80,6 +80,7 @@ def main() -> None:
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
         at_once, singly = run_async(lambda: play_both(contest, folders, questions))
+        run_async(engine.close)
     speed = at_once[PLAIN].tokens / at_once[PLAIN].seconds
     rows = [method_rows(played, questions) for played in (at_once, singly)]
     alone = controller(config, speed, options.stream_interval)

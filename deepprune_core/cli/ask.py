@@ -93,13 +93,16 @@ async def _watched(
     engine: OpenAIEngine, asked: DeepPrune, question: str, n: int, *, quiet: bool
 ) -> PrunedAnswer:
     view, result = AskView(question, n, asked.config), None
-    with Live(view, console=o.err, refresh_per_second=8, transient=True, auto_refresh=not quiet):
-        async for event in asked.stream(question, n):
-            if isinstance(event, Event):
-                view.take(event)
-            else:
-                result = event
-    await engine.close()
+    live = Live(view, console=o.err, refresh_per_second=8, transient=True, auto_refresh=not quiet)
+    try:
+        with live:
+            async for event in asked.stream(question, n):
+                if isinstance(event, Event):
+                    view.take(event)
+                else:
+                    result = event
+    finally:
+        await engine.close()
     assert result is not None
     return replace(result, seconds=round(result.seconds, 3))
 

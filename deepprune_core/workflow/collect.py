@@ -97,13 +97,15 @@ def collect(
     asked = {name: questions_of(plan.jobs[name], profile.seed, options.limit) for name in todo}
     for reasoner in dict.fromkeys(plan.jobs[name].reasoner for name in todo):
         engine = open_engine(plan.reasoners[reasoner], options)
-        for name in (name for name in todo if plan.jobs[name].reasoner == reasoner):
-            job = sampling_job(profile, plan, plan.jobs[name], asked[name], engine.tokenizer)
-            sample(job, ROOT / plan.file(name), engine, options)
-        if iscoroutinefunction(engine.close):  # an endpoint's connections close on their own loop
-            run_async(engine.close)
-        else:
-            engine.close()
+        try:
+            for name in (name for name in todo if plan.jobs[name].reasoner == reasoner):
+                job = sampling_job(profile, plan, plan.jobs[name], asked[name], engine.tokenizer)
+                sample(job, ROOT / plan.file(name), engine, options)
+        finally:
+            if iscoroutinefunction(engine.close):  # connections close on the loop they belong to
+                run_async(engine.close)
+            else:
+                engine.close()
 
 
 def sample(job: SamplingJob, target: Path, engine: Any, options: argparse.Namespace) -> None:

@@ -135,6 +135,7 @@ def test_every_method_runs_on_the_server_which_counts_what_they_account_for(vllm
         return {name: await method(QUESTIONS[0]) for name, method in methods.items()}
 
     found = run_async(ask_all)
+    run_async(engine.close)
     assert all(result.answer is not None for result in found.values())
     # Nothing is stopped in these two, so the server's count is exact.
     assert found["all"].after_abort == found["two"].after_abort == 0

@@ -230,7 +230,8 @@ def test_a_server_without_a_list_needs_the_models_name_and_no_more(odd: Odd, url
 def front(odd: Odd, url: str, serve: Callable[[Any], str]) -> str:
     engine = open_openai(EndpointSettings((url,), "m", chat=True), WordTokenizer())
     config = OnlineConfig(Truncation("reasoning_words", 3))
-    return serve(build_app(PruningServer(engine, SameTextJudge(), config, "m", 3)))
+    server = PruningServer(engine, SameTextJudge(), config, "m", 3)
+    return serve(build_app(server, engine.close))
 
 
 def test_a_stream_tells_an_upstreams_fault_and_no_stop(
