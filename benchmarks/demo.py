@@ -22,8 +22,8 @@ from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.online.config import OnlineConfig
 from deepprune_core.online.deepprune import DeepPrune
 from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.workflow.models import write_model
 from deepprune_core.workflow.profile import ROOT
-from deepprune_core.workflow.smollm2 import write_folder
 
 QUESTION = (
     "A baker makes 48 rolls. She sells half of them in the morning and 6 more after lunch. "
@@ -63,7 +63,7 @@ def main() -> None:
     log = ROOT / "build" / "vllm-server.log"
     pictures = Console(record=True, width=92, file=StringIO(), force_terminal=True)
     command = f'deepprune ask "{QUESTION}" -u http://localhost:8000/v1 -n {TRACES} --cut "{CUT}"'
-    with vllm_server(write_folder(), "smollm2", log) as url:
+    with vllm_server(write_model("smollm2"), "smollm2", log) as url:
         result = asyncio.run(ask(url, pictures))
     pictures.rule(style="dim")
     pictures.print(summary(result))

@@ -93,7 +93,7 @@ def test_each_profile_depends_on_its_own_data(
             place = project / "data" / room / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
-    for name in ("requirements-smollm2.txt", "data/paper_reference.yaml",
+    for name in ("requirements-models.txt", "data/paper_reference.yaml",
                  "data/public_traces.yaml", "data/public/.done",
                  "build/models/smollm2/model.safetensors", "build/x/01.done"):  # fmt: skip
         place = project / name
