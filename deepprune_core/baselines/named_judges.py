@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepprune_core.judging.inputs import Judge
 
-NAMES = "embedding, same_text, the folder of a trained judge, or the address of one served"
+NAMES = "embedding, numbers, same_text, the folder of a trained judge, or the address of one served"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class NamedJudge:
 
 
 def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
-    """Return a judge: ``embedding``, ``same_text``, a folder, or ``http://host:port/v1#name``.
+    """Return a judge: ``embedding``, ``numbers``, ``same_text``, a folder, or ``http://host:port/v1#name``.
 
     A folder holds an adapter or a model; ``base`` is the model that an adapter belongs to
     (default: the one it names itself). Behind an address a vLLM server serves the judge, and
@@ -41,6 +41,13 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
         return NamedJudge(
             SameTextJudge(), 0.5, "same_text stops only traces that begin letter for letter alike"
         )
+    if name == "numbers":
+        from deepprune_core.baselines.number_overlap import NumberOverlapJudge
+
+        return NamedJudge(
+            NumberOverlapJudge(), 0.5, "numbers compares the numbers that two beginnings worked "
+            "out; it serves mathematics only, where a third of a trace or more is shown",
+        )  # fmt: skip
     if name == "embedding":
         from deepprune_core.baselines.sentence_bert import SentenceBertJudge, open_encoder
 

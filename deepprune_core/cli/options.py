@@ -24,8 +24,8 @@ JudgeName = Annotated[
     str,
     typer.Option(
         "--judge",
-        help="embedding, same_text, the folder of a trained judge, or the address of a vLLM "
-        "server that serves one, such as http://localhost:8001/v1#name",
+        help="embedding, numbers, same_text, the folder of a trained judge, or the address of a "
+        "vLLM server that serves one, such as http://localhost:8001/v1#name",
     ),
 ]
 JudgeBase = Annotated[

@@ -137,11 +137,12 @@ async def _sample(
         _log(work, question).append(index, trace)
         bar.update()
 
+    # Every question's first trace, then the second ones: by then the engine has each prompt read.
     await asyncio.gather(
         *(
             one(question, index)
-            for question, found in zip(mine, kept, strict=True)
             for index in range(job.num_traces)
+            for question, found in zip(mine, kept, strict=True)
             if index not in found
         )
     )

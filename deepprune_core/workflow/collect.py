@@ -33,6 +33,7 @@ from deepprune_core.formats.trace_files import ReadReport, write_parquet
 from deepprune_core.traces import Question
 from deepprune_core.workflow.collection import Collection, Job, Reasoner
 from deepprune_core.workflow.profile import ROOT, Profile, ProfileError, load_profile
+from deepprune_core.workflow.questions import stored_questions
 
 OpenEngine = Callable[[Reasoner, argparse.Namespace], Any]
 
@@ -44,10 +45,16 @@ class CollectError(ValueError):
 def questions_of(job: Job, seed: int, limit: int | None = None) -> tuple[Question, ...]:
     """Return a job's questions, the first ``limit`` of each benchmark.
 
+    A name such as ``words:test`` is a split of the stored questions of ``data/small``.
+
     Raises:
-        BenchmarkError: a benchmark cannot be had.
+        BenchmarkError, QuestionsError: a benchmark cannot be had.
     """
-    return tuple(q for name in job.benchmarks for q in load_benchmark(name, seed=seed)[:limit])
+
+    def load(name: str) -> tuple[Question, ...]:
+        return stored_questions(name) if ":" in name else load_benchmark(name, seed=seed)
+
+    return tuple(q for name in job.benchmarks for q in load(name)[:limit])
 
 
 def prompt_of(plan: Collection, reasoner: Reasoner, tokenizer: Any) -> Callable[[Question], str]:
@@ -186,13 +193,17 @@ def open_local_engine(reasoner: Reasoner, options: argparse.Namespace) -> Any:
         from deepprune_core.engines.transformers import open_transformers
 
         return open_transformers(Path(model), options.parallel)
+    import torch
+
     from deepprune_core.engines.vllm import VllmSettings, open_vllm
 
+    # Without a GPU a worker process would compute on one core while the engine's spins on another.
+    alone = not torch.cuda.is_available()
     return open_vllm(model, VllmSettings(
         max_parallel=options.parallel, max_tokens=reasoner.max_tokens + 2048,
         tensor_parallel=options.tensor_parallel, pipeline_parallel=options.pipeline_parallel,
         data_parallel=options.data_parallel, backend=options.backend, revision=reasoner.revision,
-        in_process=False, eager=options.eager,
+        in_process=alone, eager=options.eager or alone, memory_gib=8 if alone else 2,
     ))  # fmt: skip
 
 
