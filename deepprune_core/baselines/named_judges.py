@@ -42,7 +42,7 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
             SameTextJudge(), 0.5, "same_text stops only traces that begin letter for letter alike"
         )
     if name == "numbers":
-        from deepprune_core.baselines.number_overlap import NumberOverlapJudge
+        from deepprune_core.judging.number_overlap import NumberOverlapJudge
 
         return NamedJudge(
             NumberOverlapJudge(), 0.5, "numbers compares the numbers that two beginnings worked "

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepprune_core.baselines.named_judges import open_named_judge
-from deepprune_core.baselines.number_overlap import NumberOverlapJudge, numbers_in
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.number_overlap import NumberOverlapJudge, numbers_in
 
 JUDGE = NumberOverlapJudge()
 

@@ -1,0 +1,210 @@
+r"""The reasoner's own states: what it held in mind while it wrote a prefix.
+
+A reasoner knows more of where it is going than its words show. Here its hidden states over one
+of its prefixes are averaged, layer by layer, into one vector a prefix. They exist anyway once the
+prefix is written; an engine that hands them out gives them for nothing, and any other has to read
+the prefix once more.
+
+The judge trains in seconds. From each prefix's vector a ridge regression first estimates how many
+of the question's other traces it will agree with: prefixes that are sure of their end agree more
+often. A logistic regression then looks at both estimates, at the cosine of the two vectors in
+every layer, and at the numbers that both texts share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from deepprune_core.judging.encode_once import Text, texts_of
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.number_overlap import NumberOverlapJudge
+from deepprune_core.judging.packing import PackedBatch, packed_passes, packed_states
+from deepprune_core.judging.prompts import EncodedPair
+
+FOLDS = 5
+
+
+class OwnStates:
+    """Reads prefixes with the model that wrote them, each once.
+
+    Args:
+        model: the reasoner, a causal language model of transformers.
+        tokenizer: its tokenizer.
+        prompt_of: turns a question into the prompt that the reasoner was asked with.
+        layers: after which layers (from 1) the states are taken.
+        batch_tokens: padded tokens a forward pass reads at most.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompt_of: Callable[[str], str],
+        layers: Sequence[int],
+        batch_tokens: int = 4_096,
+    ) -> None:
+        known = len(model.get_decoder().layers)
+        if not layers or not all(1 <= layer <= known for layer in layers):
+            raise ValueError(f"expected layers from 1 to {known}, got {list(layers)}")
+        self.model, self.tokenizer, self.prompt_of = model.eval(), tokenizer, prompt_of
+        self.layers, self.batch_tokens = tuple(layers), batch_tokens
+        self.kept: dict[Text, np.ndarray] = {}
+
+    def encode(self, text: Text) -> EncodedPair:
+        """Return the token ids of the question's prompt (head) and of the prefix (tail)."""
+        parts = (self.prompt_of(text[0]), text[1])
+        head, tail = (
+            np.array(self.tokenizer.encode(part, add_special_tokens=False), dtype=np.int64)
+            for part in parts
+        )
+        return EncodedPair(head, tail, shortened=False)
+
+    def vectors(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return each prefix's mean states: ``(n, layers, hidden)`` float32; 0 where it is empty.
+
+        What was read before is not read again.
+        """
+        hidden = int(self.model.config.hidden_size)
+        new = [text for text in dict.fromkeys(texts) if text not in self.kept]
+        encoded = {text: self.encode(text) for text in new}
+        for text in [text for text in new if not len(encoded[text].tail)]:
+            self.kept[text] = np.zeros((len(self.layers), hidden), np.float32)
+        new = [text for text in new if text not in self.kept]
+        groups: dict[str, list[int]] = {}
+        for i, (question, _) in enumerate(new):
+            groups.setdefault(question, []).append(i)
+        rows = [encoded[text] for text in new]
+        with torch.no_grad(), tqdm(total=len(new), desc="read", unit="prefix", delay=5) as bar:
+            for members, batch in packed_passes(
+                rows, map(np.array, groups.values()), self.batch_tokens
+            ):
+                for i, vector in zip(members.tolist(), self._means(batch), strict=True):
+                    self.kept[new[i]] = vector
+                bar.update(len(members))
+        shape = (0, len(self.layers), hidden)
+        return np.stack([self.kept[text] for text in texts]) if len(texts) else np.zeros(shape)
+
+    def _means(self, batch: PackedBatch) -> np.ndarray:
+        """Return the mean states of a pass's prefixes: (prefixes, layers, hidden)."""
+        decoder, taken = self.model.get_decoder(), {}
+
+        def keep(layer: int) -> Callable[..., None]:
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                taken[layer] = output[0] if isinstance(output, tuple) else output
+
+            return hook
+
+        here = batch.to(self.model.device)
+        hooks = [decoder.layers[n - 1].register_forward_hook(keep(n)) for n in self.layers]
+        try:
+            packed_states(decoder, here)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        mine = here.segments[here.row] == here.segments[here.row, here.end][:, None]
+        weights = mine.float() / mine.sum(dim=1, keepdim=True)
+        means = [torch.einsum("tl,tlh->th", weights, taken[n].float()[here.row])
+                 for n in self.layers]  # fmt: skip
+        return torch.stack(means, dim=1).cpu().numpy()
+
+
+class OwnStatesJudge:
+    """P(same) from the states of :class:`OwnStates`; :meth:`fit` comes before :meth:`score`.
+
+    Args:
+        states: reads the prefixes.
+        ridge: L2 penalty of the estimate of agreement, on standardised states.
+        penalty: L2 penalty of the pair's logistic regression (the inverse of scikit-learn's C).
+    """
+
+    def __init__(self, states: OwnStates, *, ridge: float = 1e4, penalty: float = 1.0) -> None:
+        from sklearn.linear_model import LogisticRegression, Ridge
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self.states = states
+        self._agrees = make_pipeline(StandardScaler(), Ridge(alpha=ridge))
+        self._pairs = make_pipeline(
+            StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=1_000)
+        )
+
+    def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> Self:
+        """Train on all labelled pairs of some questions; ``same``: (n,) bool.
+
+        The estimates that the pairs' regression learns from are made for questions which the
+        ridge regression has not seen, in five folds of questions.
+
+        Raises:
+            ValueError: only one label occurs, or there are fewer than five questions.
+        """
+        from sklearn.model_selection import GroupKFold, cross_val_predict
+
+        if len(np.unique(same)) < 2:
+            raise ValueError("expected same and different pairs to train on, got one kind only")
+        places, sides = _placed(inputs)
+        texts = list(places)
+        questions = [question for question, _ in texts]
+        if len(set(questions)) < FOLDS:
+            raise ValueError(
+                f"expected pairs of at least {FOLDS} questions, got {len(set(questions))}"
+            )
+        met = np.bincount(sides.ravel(), minlength=len(texts))
+        agreed = np.bincount(sides.ravel(), np.repeat(same, 2).astype(float), len(texts)) / met
+        flat = self.states.vectors(texts).reshape(len(texts), -1)
+        honest = cross_val_predict(
+            self._agrees, flat, agreed, groups=questions, cv=GroupKFold(FOLDS)
+        )
+        self._agrees.fit(flat, agreed)
+        self._pairs.fit(self._features(inputs, texts, sides, honest), same)
+        return self
+
+    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return P(same) per pair: ``(n,)`` float64; the order of a pair does not matter."""
+        if not len(inputs):
+            return np.zeros(0)
+        places, sides = _placed(inputs)
+        texts = list(places)
+        sure = self._agrees.predict(self.states.vectors(texts).reshape(len(texts), -1))
+        features = self._features(inputs, texts, sides, sure)
+        return np.asarray(self._pairs.predict_proba(features)[:, 1])
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens of reading these pairs from nothing: ``(n,)`` int64.
+
+        A prefix counts in the first of the pairs that holds it.
+        """
+        counts, met = np.zeros(len(inputs), dtype=np.int64), set[Text]()
+        for i, pair in enumerate(inputs):
+            new = [text for text in dict.fromkeys(texts_of(pair)) if text not in met]
+            met.update(new)
+            counts[i] = self.text_tokens(new).sum()
+        return counts
+
+    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
+        return np.array([self.states.encode(text).num_tokens for text in texts], dtype=np.int64)
+
+    def _features(
+        self, inputs: Sequence[JudgeInput], texts: Sequence[Text], sides: np.ndarray,
+        sure: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Return (pairs, layers + 4): cosines, both estimates as sum, product, gap, numbers."""
+        states = self.states.vectors(texts)
+        length = np.linalg.norm(states, axis=2, keepdims=True)
+        unit = states / np.where(length == 0, 1, length)
+        cosine = (unit[sides[:, 0]] * unit[sides[:, 1]]).sum(axis=2)
+        a, b = sure[sides[:, 0]], sure[sides[:, 1]]
+        shared = NumberOverlapJudge().score(inputs)
+        return np.column_stack([cosine, a + b, a * b, np.abs(a - b), shared])
+
+
+def _placed(inputs: Sequence[JudgeInput]) -> tuple[dict[Text, int], np.ndarray]:
+    """Return the different texts with their places, and both places of every pair: (n, 2)."""
+    places: dict[Text, int] = {}
+    sides = [[places.setdefault(t, len(places)) for t in texts_of(pair)] for pair in inputs]
+    return places, np.array(sides, dtype=np.int64).reshape(len(inputs), 2)

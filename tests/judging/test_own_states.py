@@ -1,0 +1,127 @@
+"""The reasoner's own states against plain forward passes, one prefix at a time."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from deepprune_core.judging.inputs import JudgeInput, ReadsOnce, TokenMeter
+from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
+
+LAYERS = (1, 3)
+
+
+class Letters:
+    """Every character is a token."""
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        return [ord(c) % 64 for c in text]
+
+
+def asked(question: str) -> str:
+    return f"Q{question}A"
+
+
+@pytest.fixture(scope="module")
+def model() -> Qwen2ForCausalLM:
+    torch.manual_seed(3)
+    return Qwen2ForCausalLM(Qwen2Config(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=4,
+        num_attention_heads=2, num_key_value_heads=1,
+    )).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize("budget", [16, 100, 4096])
+def test_a_prefix_is_read_as_if_it_stood_alone(model: Qwen2ForCausalLM, budget: int) -> None:
+    texts = [("who?", "bob went"), ("who?", "ann"), ("how many?", "seven or so"), ("who?", "")]
+    found = OwnStates(model, Letters(), asked, LAYERS, budget).vectors(texts)
+    assert found.shape == (4, 2, 16) and not found[3].any()
+    for row, (question, prefix) in zip(found[:3], texts[:3], strict=True):
+        ids = Letters().encode(asked(question) + prefix)
+        with torch.no_grad():
+            states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        start = len(asked(question))
+        alone = torch.stack([states[n][0, start:].mean(0) for n in LAYERS])
+        np.testing.assert_allclose(row, alone, atol=2e-5)
+
+
+def test_nothing_is_read_twice(model: Qwen2ForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = OwnStates(model, Letters(), asked, LAYERS)
+    first = states.vectors([("a", "b"), ("a", "c"), ("a", "b")])
+    np.testing.assert_array_equal(first[0], first[2])
+    monkeypatch.setattr(states, "_means", lambda _: pytest.fail("read again"))
+    np.testing.assert_array_equal(states.vectors([("a", "c")])[0], first[1])
+
+
+@pytest.mark.parametrize("layers", [(), (0,), (5,)])
+def test_layers_that_are_not_there_are_refused(
+    model: Qwen2ForCausalLM, layers: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="layers from 1 to 4"):
+        OwnStates(model, Letters(), asked, layers)
+
+
+class Known(OwnStates):
+    """States that are given: the first number tells the end, the second how sure it is."""
+
+    def __init__(self, known: dict[str, np.ndarray], model: Any) -> None:
+        super().__init__(model, Letters(), asked, (1,))
+        self.known = known
+
+    def vectors(self, texts: Any) -> np.ndarray:
+        return np.stack([self.known[prefix][None] for _, prefix in texts])
+
+
+def world(rng: np.random.Generator, questions: int) -> tuple[Any, Any, np.ndarray]:
+    """Questions of six traces; each vector points to its answer, blurred where it is unsure."""
+    known, inputs, same = {}, [], []
+    for q in range(questions):
+        answers = rng.choice(8, size=6, p=[0.65, *[0.05] * 7])
+        for i, answer in enumerate(answers):
+            direction = np.eye(8)[answer] + rng.normal(0, 0.35, 8)
+            known[f"{q}/{i}"] = np.append(direction, float(answer == 0) + rng.normal(0, 0.5))
+        for i, j in itertools.combinations(range(6), 2):
+            inputs.append(JudgeInput(f"q{q}", f"{q}/{i}", f"{q}/{j}"))
+            same.append(answers[i] == answers[j])
+    return known, inputs, np.array(same)
+
+
+def test_it_learns_what_the_states_hold_and_no_order_matters(model: Qwen2ForCausalLM) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(5)
+    known, inputs, same = world(rng, 60)
+    others, tests, truth = world(rng, 60)
+    judge = OwnStatesJudge(Known(known, model), ridge=1.0).fit(inputs, same)
+    judge.states = Known(others, model)
+    scores = judge.score(tests)
+    assert scores.min() >= 0 and scores.max() <= 1
+    assert roc_auc_score(truth, scores) > 0.9
+    np.testing.assert_allclose(judge.score([pair.swapped for pair in tests]), scores, atol=1e-12)
+    # Labels that mean nothing teach nothing: all pairs get about the same score.
+    taught_noise = OwnStatesJudge(Known(known, model), ridge=1.0).fit(inputs, rng.permutation(same))
+    taught_noise.states = Known(others, model)
+    assert taught_noise.score(tests).std() < scores.std() / 4
+
+
+def test_bad_lessons_are_refused(model: Qwen2ForCausalLM) -> None:
+    known, inputs, same = world(np.random.default_rng(6), 4)
+    judge = OwnStatesJudge(Known(known, model))
+    with pytest.raises(ValueError, match="at least 5 questions, got 4"):
+        judge.fit(inputs, same)
+    with pytest.raises(ValueError, match="one kind only"):
+        judge.fit(inputs, np.ones(len(inputs), bool))
+
+
+def test_a_prefix_is_paid_for_once(model: Qwen2ForCausalLM) -> None:
+    judge = OwnStatesJudge(OwnStates(model, Letters(), asked, LAYERS))
+    assert isinstance(judge, ReadsOnce)
+    pairs = [JudgeInput("ab", "xyz", "w"), JudgeInput("ab", "w", "xyz"), JudgeInput("ab", "w", "v")]
+    meter = TokenMeter(judge)
+    meter.add(pairs)
+    assert meter.tokens == judge.num_tokens(pairs).sum() == (4 + 3) + (4 + 1) + (4 + 1)
