@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepprune_core.experiments.judges import sweep_specs
-from deepprune_core.experiments.readers import EMBEDDINGS, embedding_lengths
+from deepprune_core.experiments.readers import AT_LENGTHS, EMBEDDINGS, readers_at_lengths
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult
 from deepprune_core.experiments.table1 import assess_all, ceilings, untrained_note
@@ -19,9 +19,9 @@ from deepprune_core.reporting.tables import Table
 
 
 def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
-    """Return the judges of every length, and the regression on embeddings at its lengths."""
+    """Return the judges of every length, and the other readers at theirs."""
     judges = assess_all(run, sweep_specs(run), tokenizer) if run.has_judges else []
-    return [*judges, *embedding_lengths(run, tokenizer)]
+    return [*judges, *readers_at_lengths(run, tokenizer)]
 
 
 def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
@@ -39,20 +39,22 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
         panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
         if top := [c.auroc for c in ceilings(run, mine)]:
             panels[title].append(Lengths("ceiling", k, top))
-    if plain := _regressions(results):
-        cheap = Lengths(EMBEDDINGS, [r.cut.k for r in plain], [r.auroc for r in plain])
-        panels.setdefault("tokens", []).append(cheap)
+    for name, mine in _others(results).items():
+        line = Lengths(name, [r.cut.k for r in mine], [r.auroc for r in mine])
+        panels.setdefault("tokens", []).append(line)
     return panels
 
 
 def _of_kind(results: Sequence[JudgeResult], kind: str) -> list[JudgeResult]:
     """Return the judges that were cut in one way, shortest first."""
-    judges = (r for r in results if r.cut.kind == kind and r.name != EMBEDDINGS)
+    judges = (r for r in results if r.cut.kind == kind and r.name not in AT_LENGTHS)
     return sorted(judges, key=lambda r: r.cut.k)
 
 
-def _regressions(results: Sequence[JudgeResult]) -> list[JudgeResult]:
-    return [r for r in results if r.name == EMBEDDINGS]
+def _others(results: Sequence[JudgeResult]) -> dict[str, list[JudgeResult]]:
+    """Return the readers that are no judges of pairs, by name."""
+    found = {name: [r for r in results if r.name == name] for name in AT_LENGTHS}
+    return {name: mine for name, mine in found.items() if mine}
 
 
 def beside_paper(ours: Sequence[int], reported: Mapping[int, float]) -> list[tuple[str, str]]:
@@ -85,9 +87,10 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
         for i, result in enumerate(mine):
             bounds = (number(top[i].auroc), number(top[i].within)) if top else (NOTHING, NOTHING)
             rows.append(_row(result.cut.label, result, paper[i], bounds))
-    for result in _regressions(results):
-        label = f"{result.cut.label}, {EMBEDDINGS}"
-        rows.append(_row(label, result, (NOTHING, NOTHING), (NOTHING, NOTHING)))
+    for name, mine in _others(results).items():
+        for result in mine:
+            label = f"{result.cut.label}, {name}"
+            rows.append(_row(label, result, (NOTHING, NOTHING), (NOTHING, NOTHING)))
     return Table(
         "truncation",
         f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
@@ -115,10 +118,11 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
             f"{least.cut.k} ({number(least.auroc)}); "
             + ("the difference is clear." if clear else "the intervals overlap.")
         )
-    if plain := _regressions(results):
-        first, last = plain[0], plain[-1]
+    for name, mine in _others(results).items():
+        first, last = mine[0], mine[-1]
+        what = f"A {name}, trained at each length," if name == EMBEDDINGS else name.capitalize()
         sentences.append(
-            f"A {EMBEDDINGS}, trained at each length, goes from {number(first.auroc)} at "
+            f"{what} goes from {number(first.auroc)} at "
             f"{first.cut.k} tokens to {number(last.auroc)} at {last.cut.k}; within questions from "
             f"{number(first.within)} to {number(last.within)}."
         )

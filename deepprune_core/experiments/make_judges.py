@@ -35,8 +35,10 @@ from deepprune_core.experiments.judges import (
     online_spec,
     open_judge,
     shipped_folder,
+    test_data,
     train,
 )
+from deepprune_core.experiments.own_states import states_judge, states_settings
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
@@ -52,6 +54,7 @@ from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, ProfileError, load_profile
 
 WEIGHTS = "adapter_model.safetensors"
+STATES = "own-states"
 PARTS = (WEIGHTS, "adapter_config.json", HISTORY, MANIFEST)
 MORE = (HEAD,)  # what some judges have besides
 
@@ -73,6 +76,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"judges: {error}", file=sys.stderr)
         return 1
     adapters, scores = profile.judge.adapters, profile.judge.scores
+    with_states = profile.judge.own_states is not None and options.names in ([], [STATES])
+    if with_states and not options.list:
+        score_states(Run(profile, profile.judge.work, profile.judge.work))
+    if with_states and (adapters is None or options.names):
+        return 0
     if adapters is None or scores is None:
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
     work = profile.judge.work
@@ -155,6 +163,21 @@ def make_once(run: Run) -> None:
     manifest["tau"] = once_tau(run, open_once(run))  # `--judge FOLDER` takes it from there
     write_atomically(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     print(f"{target.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
+
+
+def score_states(run: Run) -> None:
+    """Train the judge from the reasoner's own states and score the test pairs, cut by cut.
+
+    What it has read is kept between cuts only; a cut whose scores are there is not read again.
+    """
+    tokenizer = judge_tokenizer(run)
+    for k in states_settings(run).tokens:
+        cut = Truncation("tokens", k)
+        judge = states_judge(run, cut, tokenizer)
+        for data in test_data(run, cut, tokenizer):
+            judge.score(data.inputs)
+        judge.save()
+        print(f"{STATES}, {cut.label}: {judge.num_misses} scores computed", flush=True)
 
 
 def score_once(run: Run) -> None:

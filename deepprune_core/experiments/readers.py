@@ -16,11 +16,14 @@ from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.encode_once import NAME, has_once, open_once
 from deepprune_core.experiments.judges import test_data
+from deepprune_core.experiments.own_states import NAME as OWN_STATES
+from deepprune_core.experiments.own_states import states_judge
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.table1 import bound_rows, skill_columns, skill_row
 from deepprune_core.experiments.text import NOTHING, number
 from deepprune_core.experiments.untrained import Judged, judge_tokenizer, sentence_bert
+from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.metrics import auroc
 from deepprune_core.reporting.reference import load_reference
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 PENALTIES = (3.0, 30.0, 300.0)
 MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
 EMBEDDINGS = "logistic regression on embeddings"
+NUMBERS = "number overlap"
+AT_LENGTHS = (EMBEDDINGS, NUMBERS, OWN_STATES)  # what Figure 4 shows beside the judges of pairs
 
 
 @cache
@@ -68,10 +73,23 @@ def embedding_result(run: Run, cut: Truncation, tokenizer: Any) -> JudgeResult:
     return assess(run, EMBEDDINGS, judge, data, cut, "embeddings")
 
 
-def embedding_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
-    """Return its results at the profile's lengths, each trained at its own."""
-    lengths = run.cuts.embedding_tokens
-    return [embedding_result(run, Truncation("tokens", k), tokenizer) for k in lengths]
+def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
+    """Return what reads prefixes of the profile's lengths without a judge of pairs.
+
+    The regression on embeddings is trained at each length. Where the profile has a judge from
+    the reasoner's own states, it stands beside it, and so does their floor, number overlap.
+    """
+    cuts = [Truncation("tokens", k) for k in run.cuts.embedding_tokens]
+    found = [embedding_result(run, cut, tokenizer) for cut in cuts]
+    if (settings := run.profile.judge.own_states) is None:
+        return found
+    for cut in (Truncation("tokens", k) for k in settings.tokens):
+        data = test_data(run, cut, tokenizer)
+        found.append(assess(run, NUMBERS, NumberOverlapJudge(), data, cut))
+        judge = states_judge(run, cut, tokenizer)
+        found.append(assess(run, OWN_STATES, judge, data, cut))
+        judge.save()
+    return found
 
 
 def reading_once(run: Run) -> list[JudgeResult]:

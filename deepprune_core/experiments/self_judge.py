@@ -9,13 +9,14 @@ import numpy as np
 
 from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.experiments.encode_once import NAME
+from deepprune_core.experiments.own_states import NAME as OWN
 from deepprune_core.experiments.readers import EMBEDDINGS, last_words_encoder
 from deepprune_core.experiments.run import Run, graded_traces
 from deepprune_core.experiments.skill import Tested, tested
 from deepprune_core.experiments.text import NOTHING, number
+from deepprune_core.judging.own_states import OwnStates, SelfJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_regression import PairRegression
-from deepprune_core.judging.self_judge import SelfJudge, StateReader
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.workflow.profile import ROOT
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from deepprune_core.judging.encode_once import EncodeOnceJudge
 
 FOLDS, TRACES = 5, 8
-OWN = "the reasoner's own states"
 
 
 def cross_validated(make: Callable[[], PairRegression], data: JudgeData) -> np.ndarray:
@@ -49,10 +49,10 @@ def self_judge(run: Run, once: EncodeOnceJudge) -> Table | str:
     model, tokenizer = load_causal_lm(ROOT / live.model)
     own = graded_traces(ROOT / path, TRACES)
     data = judge_data(own.traces, own.pairs, run.cuts.online(), tokenizer)
-    reader = StateReader(model, tokenizer, prompt_text)
+    states = OwnStates(model, tokenizer, prompt_text)
     encoder, vectors = last_words_encoder(run.profile.sentence_bert), dict[str, np.ndarray]()
     rows = {
-        OWN: cross_validated(lambda: SelfJudge(reader), data),
+        OWN: cross_validated(lambda: SelfJudge(states), data),
         EMBEDDINGS: cross_validated(lambda: EmbeddingJudge(encoder, vectors=vectors), data),
         NAME: once.score(data.inputs),
     }

@@ -5,10 +5,13 @@ of its prefixes are averaged, layer by layer, into one vector a prefix. They exi
 prefix is written; an engine that hands them out gives them for nothing, and any other has to read
 the prefix once more.
 
-The judge trains in seconds. From each prefix's vector a ridge regression first estimates how many
-of the question's other traces it will agree with: prefixes that are sure of their end agree more
-often. A logistic regression then looks at both estimates, at the cosine of the two vectors in
-every layer, and at the numbers that both texts share.
+States of different models have nothing in common, so a judge of states serves the reasoner that
+it was trained on. :class:`SelfJudge` compares two vectors by a logistic regression.
+
+:class:`OwnStatesJudge` looks at less, and more closely. From each prefix's vector a ridge
+regression first estimates how many of the question's other traces it will agree with: prefixes
+that are sure of their end agree more often. A logistic regression then looks at both estimates,
+at the cosine of the two vectors in every layer, and at the numbers that both texts share.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from deepprune_core.judging.encode_once import Text, texts_of
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.packing import PackedBatch, packed_passes, packed_states
+from deepprune_core.judging.pair_regression import PairRegression
 from deepprune_core.judging.prompts import EncodedPair
 
 FOLDS = 5
@@ -36,7 +40,8 @@ class OwnStates:
         model: the reasoner, a causal language model of transformers.
         tokenizer: its tokenizer.
         prompt_of: turns a question into the prompt that the reasoner was asked with.
-        layers: after which layers (from 1) the states are taken.
+        layers: after which layers (from 1) the states are taken; default: the middle one, as is
+            usual in probing.
         batch_tokens: padded tokens a forward pass reads at most.
     """
 
@@ -45,10 +50,11 @@ class OwnStates:
         model: Any,
         tokenizer: Any,
         prompt_of: Callable[[str], str],
-        layers: Sequence[int],
+        layers: Sequence[int] | None = None,
         batch_tokens: int = 4_096,
     ) -> None:
-        known = len(model.get_decoder().layers)
+        known = int(model.config.num_hidden_layers)
+        layers = (known // 2,) if layers is None else layers
         if not layers or not all(1 <= layer <= known for layer in layers):
             raise ValueError(f"expected layers from 1 to {known}, got {list(layers)}")
         self.model, self.tokenizer, self.prompt_of = model.eval(), tokenizer, prompt_of
@@ -56,29 +62,29 @@ class OwnStates:
         self.kept: dict[Text, np.ndarray] = {}
 
     def encode(self, text: Text) -> EncodedPair:
-        """Return the token ids of the question's prompt (head) and of the prefix (tail)."""
+        """Return the token ids of the question's prompt (head) and of the prefix (tail).
+
+        Where nothing is written yet, the state in which the trace begins is the prompt's last.
+        """
         parts = (self.prompt_of(text[0]), text[1])
         head, tail = (
             np.array(self.tokenizer.encode(part, add_special_tokens=False), dtype=np.int64)
             for part in parts
         )
+        if not len(tail):
+            head, tail = head[:-1], head[-1:]
         return EncodedPair(head, tail, shortened=False)
 
     def vectors(self, texts: Sequence[Text]) -> np.ndarray:
-        """Return each prefix's mean states: ``(n, layers, hidden)`` float32; 0 where it is empty.
+        """Return each prefix's mean states: ``(n, layers, hidden)`` float32.
 
         What was read before is not read again.
         """
-        hidden = int(self.model.config.hidden_size)
         new = [text for text in dict.fromkeys(texts) if text not in self.kept]
-        encoded = {text: self.encode(text) for text in new}
-        for text in [text for text in new if not len(encoded[text].tail)]:
-            self.kept[text] = np.zeros((len(self.layers), hidden), np.float32)
-        new = [text for text in new if text not in self.kept]
-        groups: dict[str, list[int]] = {}
-        for i, (question, _) in enumerate(new):
-            groups.setdefault(question, []).append(i)
-        rows = [encoded[text] for text in new]
+        rows = [self.encode(text) for text in new]
+        groups: dict[bytes, list[int]] = {}
+        for i, row in enumerate(rows):
+            groups.setdefault(row.head.tobytes(), []).append(i)
         with torch.no_grad(), tqdm(total=len(new), desc="read", unit="prefix", delay=5) as bar:
             for members, batch in packed_passes(
                 rows, map(np.array, groups.values()), self.batch_tokens
@@ -86,8 +92,7 @@ class OwnStates:
                 for i, vector in zip(members.tolist(), self._means(batch), strict=True):
                     self.kept[new[i]] = vector
                 bar.update(len(members))
-        shape = (0, len(self.layers), hidden)
-        return np.stack([self.kept[text] for text in texts]) if len(texts) else np.zeros(shape)
+        return np.array([self.kept[text] for text in texts])
 
     def _means(self, batch: PackedBatch) -> np.ndarray:
         """Return the mean states of a pass's prefixes: (prefixes, layers, hidden)."""
@@ -111,6 +116,36 @@ class OwnStates:
         means = [torch.einsum("tl,tlh->th", weights, taken[n].float()[here.row])
                  for n in self.layers]  # fmt: skip
         return torch.stack(means, dim=1).cpu().numpy()
+
+
+class SelfJudge(PairRegression):
+    """P(same) from |u - v| and u * v of both prefixes' states u and v.
+
+    Args:
+        states: reads the prefixes, with one layer.
+        penalty: strength of the L2 penalty (the inverse of scikit-learn's C).
+    """
+
+    def __init__(self, states: OwnStates, *, penalty: float = 100.0) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self.states = states
+        model = LogisticRegression(C=1 / penalty, max_iter=1000)
+        super().__init__(make_pipeline(StandardScaler(), model))
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return zeros, ``(n,)`` int64: the reasoner has read it all when it wrote it."""
+        return np.zeros(len(inputs), np.int64)
+
+    def vectors(self, inputs: Sequence[JudgeInput]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states of first and second prefixes, ``(n, layers * hidden)`` each."""
+        first, second = (
+            self.states.vectors(texts).reshape(len(inputs), -1).astype(np.float64)
+            for texts in zip(*map(texts_of, inputs), strict=True)
+        )
+        return first, second
 
 
 class OwnStatesJudge:

@@ -19,6 +19,7 @@ from deepprune_core.pruner import PruningConfig
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.collection import Collection
 from deepprune_core.workflow.encode_once import EncodeOnceSection
+from deepprune_core.workflow.own_states import OwnStatesSection
 from deepprune_core.workflow.section import Section
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +151,7 @@ class JudgeSection(Section):
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     encode_once: EncodeOnceSection | None = None
+    own_states: OwnStatesSection | None = None
     batch_tokens: int = Field(8192, ge=1)
     train_batch_tokens: int = Field(6144, ge=1)
     gamma: float = Field(2.0, ge=0)

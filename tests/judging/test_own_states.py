@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from deepprune_core.judging.inputs import JudgeInput, ReadsOnce, TokenMeter
-from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
+from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge, SelfJudge
 
 LAYERS = (1, 3)
 
@@ -40,12 +41,12 @@ def model() -> Qwen2ForCausalLM:
 def test_a_prefix_is_read_as_if_it_stood_alone(model: Qwen2ForCausalLM, budget: int) -> None:
     texts = [("who?", "bob went"), ("who?", "ann"), ("how many?", "seven or so"), ("who?", "")]
     found = OwnStates(model, Letters(), asked, LAYERS, budget).vectors(texts)
-    assert found.shape == (4, 2, 16) and not found[3].any()
-    for row, (question, prefix) in zip(found[:3], texts[:3], strict=True):
+    assert found.shape == (4, 2, 16)
+    for row, (question, prefix) in zip(found, texts, strict=True):
         ids = Letters().encode(asked(question) + prefix)
         with torch.no_grad():
             states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
-        start = len(asked(question))
+        start = len(asked(question)) if prefix else -1  # nothing is written: the prompt's last
         alone = torch.stack([states[n][0, start:].mean(0) for n in LAYERS])
         np.testing.assert_allclose(row, alone, atol=2e-5)
 
@@ -125,3 +126,38 @@ def test_a_prefix_is_paid_for_once(model: Qwen2ForCausalLM) -> None:
     meter = TokenMeter(judge)
     meter.add(pairs)
     assert meter.tokens == judge.num_tokens(pairs).sum() == (4 + 3) + (4 + 1) + (4 + 1)
+
+
+class Toy(OwnStates):
+    """States that are a kind's direction and noise; the kind is a text's first letter."""
+
+    def __init__(self) -> None:
+        pass
+
+    def vectors(self, texts: Any) -> np.ndarray:
+        def one(question: str, prefix: str) -> np.ndarray:
+            rng = np.random.default_rng(crc32((question + prefix).encode()))
+            return np.eye(4)["abcd".index(prefix[0])] + 0.05 * rng.normal(size=4)
+
+        return np.array([[one(*text)] for text in texts])
+
+
+def pairs(questions: range) -> tuple[list[JudgeInput], np.ndarray]:
+    texts = ["a1", "a2", "b1", "b2", "c1", "d1"]
+    found = [JudgeInput(f"q{q}", x, y) for q in questions for x in texts for y in texts if x < y]
+    return found, np.array([p.first[0] == p.second[0] for p in found])
+
+
+def test_it_learns_to_compare_costs_nothing() -> None:
+    judge = SelfJudge(Toy(), penalty=1.0).fit(*pairs(range(8)))
+    fresh, same = pairs(range(8, 12))
+    scores = judge.score(fresh)
+    assert scores[same].min() > scores[~same].max()
+    assert judge.num_tokens(fresh).tolist() == [0] * len(fresh)
+    assert judge.score([]).shape == (0,)
+
+
+def test_one_kind_of_pairs_is_refused() -> None:
+    some, _ = pairs(range(2))
+    with pytest.raises(ValueError, match="one kind only"):
+        SelfJudge(Toy()).fit(some, np.ones(len(some), bool))

@@ -1,0 +1,96 @@
+"""The judge from the reasoner's own states: its training, and its scores at every cut."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepprune_core.experiments.judges import best_device
+from deepprune_core.experiments.run import Run
+from deepprune_core.judging.pair_data import JudgeData, judge_data
+from deepprune_core.judging.pair_scores import file_digest
+from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
+from deepprune_core.metrics import auroc
+from deepprune_core.traces import Question
+from deepprune_core.truncation import Truncation
+from deepprune_core.workflow.collect import prompt_of
+from deepprune_core.workflow.own_states import OwnStatesSection
+from deepprune_core.workflow.profile import ROOT
+
+if TYPE_CHECKING:
+    from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
+
+NAME = "the reasoner's own states"
+
+
+def states_settings(run: Run) -> OwnStatesSection:
+    """Return the profile's section about this judge.
+
+    Raises:
+        ValueError: it has none, or names a reasoner that the profile does not collect.
+    """
+    found, plan = run.profile.judge.own_states, run.profile.collect
+    if found is None or plan is None or found.reasoner not in plan.reasoners:
+        raise ValueError(
+            f"{run.profile.name}: expected judge.own_states with a reasoner of collect.reasoners, "
+            f"got {found and found.reasoner!r}; add it"
+        )
+    return found
+
+
+def open_states(run: Run) -> OwnStates:
+    """Return the reasoner as a reader of prefixes, prompted as it was when it wrote them."""
+    import torch
+
+    from deepprune_core.judging.loading import load_causal_lm
+    from deepprune_core.judging.own_states import OwnStates
+
+    settings, plan = states_settings(run), run.profile.collect
+    assert plan is not None
+    reasoner = plan.reasoners[settings.reasoner]
+    model, tokenizer = load_causal_lm(
+        _source(reasoner.model), dtype=torch.bfloat16, device=best_device()
+    )
+    asked = prompt_of(plan, reasoner, tokenizer)
+    return OwnStates(model, tokenizer, lambda text: asked(Question("", text)), settings.layers)
+
+
+def train_states(run: Run, cut: Truncation, states: OwnStates, tokenizer: Any) -> OwnStatesJudge:
+    """Return the judge trained at a cut, its penalties chosen on the development questions."""
+    from deepprune_core.judging.own_states import OwnStatesJudge
+
+    settings = states_settings(run)
+
+    def pairs_of(source: str) -> JudgeData:
+        found = run.teaching(source)  # type: ignore[arg-type]
+        return judge_data(found.traces, found.pairs, cut, tokenizer)
+
+    train, held_out = pairs_of("train"), pairs_of("development")
+    judges = [
+        OwnStatesJudge(states, ridge=ridge, penalty=penalty).fit(train.inputs, train.same)
+        for ridge, penalty in product(settings.ridges, settings.penalties)
+    ]
+    return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
+
+
+def states_judge(run: Run, cut: Truncation, tokenizer: Any) -> CachedJudge:
+    """Return the judge of a cut with its stored scores; it is trained at the first new pair."""
+    settings, plan = states_settings(run), run.profile.collect
+    assert plan is not None
+    traces = run.profile.traces
+    taught = [ROOT / path for path in (traces.train, traces.development) if path is not None]
+    source = _source(plan.reasoners[settings.reasoner].model)
+    fingerprint = folder_fingerprint(
+        [source] if isinstance(source, Path) else [],
+        (NAME, cut, settings.layers, settings.ridges, settings.penalties, plan.instruction,
+         *(file_digest(path) for path in taught)),
+    )  # fmt: skip
+    return CachedJudge(
+        lambda: train_states(run, cut, open_states(run), tokenizer),
+        ScoreCache(fingerprint, ROOT / settings.scores),
+    )
+
+
+def _source(model: str) -> Path | str:
+    return ROOT / model if (ROOT / model).is_dir() else model
