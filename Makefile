@@ -75,7 +75,9 @@ endif
 JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) 2> /dev/null | sort -u)
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
 ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
-DATA := $(wildcard data/*.yaml $(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*)) $(TRACES)
+# Sampling in progress is not data yet.
+DATA := $(filter-out %.traces %.work/job.json,$(wildcard data/*.yaml \
+	$(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*))) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges models questions public-traces behaviour world-check \
 	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
