@@ -168,7 +168,7 @@ def make_once(run: Run) -> None:
 def score_states(run: Run) -> None:
     """Train the judge from the reasoner's own states and score the test pairs, cut by cut.
 
-    What it has read is kept between cuts only; a cut whose scores are there is not read again.
+    A cut whose scores are there is not read again.
     """
     tokenizer = judge_tokenizer(run)
     for k in states_settings(run).tokens:

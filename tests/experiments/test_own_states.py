@@ -1,0 +1,95 @@
+"""The judge from the reasoner's own states, on birch and its own traces, end to end."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepprune_core.experiments.make_judges import STATES, main
+from deepprune_core.experiments.own_states import states_judge
+from deepprune_core.experiments.readers import NUMBERS, readers_at_lengths
+from deepprune_core.experiments.run import Run, graded_traces
+from deepprune_core.experiments.untrained import judge_tokenizer
+from deepprune_core.formats.trace_files import read_traces, write_parquet
+from deepprune_core.truncation import Truncation
+from deepprune_core.workflow.profile import ROOT, load_profile
+
+BIRCH = ROOT / "data" / "miniature" / "models" / "birch"
+TRACES = ROOT / "data" / "miniature" / "traces" / "birch.parquet"
+PARTS = {"train": slice(0, 16), "development": slice(16, 24), "test": slice(24, 36)}
+PROFILE = """
+name: tiny
+caption: "A try."
+traces:
+  redundancy: [{0}/test.parquet]
+  unseen: [{0}/test.parquet]
+  train: {0}/train.parquet
+  development: {0}/development.parquet
+  test_per_question: 4
+judge:
+  base: {0}/birch
+  own_states:
+    {{reasoner: birch, layers: [2, 3], tokens: [40], ridges: [100, 1000], penalties: [1],
+     scores: {0}/scores.parquet}}
+collect:
+  folder: {0}
+  instruction: "Answer."
+  choice_instruction: "Answer."
+  reasoners:
+    birch: {{model: {0}/birch, card: none, billions: 0.002, mean_tokens: 500}}
+  jobs: {{}}
+"""
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("states")
+    shutil.copytree(BIRCH, folder / "birch")
+    (folder / "birch" / "chat_template.jinja").write_text("{{ messages[-1]['content'] }}")
+    whole = read_traces(TRACES).first(4)
+    for name, part in PARTS.items():
+        some = replace(whole, questions=whole.questions[part], traces=whole.traces[part])
+        write_parquet(some, folder / f"{name}.parquet")
+    (folder / "tiny.yaml").write_text(PROFILE.format(folder))
+    return folder / "tiny.yaml"
+
+
+def test_it_is_trained_once_and_its_scores_are_kept(
+    profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--profile", str(profile), STATES]) == 0
+    pairs = len(graded_traces(profile.parent / "test.parquet", 4).pairs)
+    assert f"{STATES}, 40 tokens: {pairs} scores computed" in capsys.readouterr().out
+    monkeypatch.setattr(
+        "deepprune_core.experiments.own_states.open_states", lambda _: pytest.fail("read again")
+    )
+    assert main(["--profile", str(profile), STATES]) == 0
+    assert "40 tokens: 0 scores computed" in capsys.readouterr().out
+    run = Run(load_profile(profile), profile.parent / "out", profile.parent / "work")
+    numbers, states = readers_at_lengths(run, judge_tokenizer(run))
+    assert numbers.name == NUMBERS and states.num_pairs == numbers.num_pairs == pairs
+    scores = states.parts[0].scores
+    assert np.isfinite(scores).all() and scores.std() > 0.01
+
+
+def test_other_lessons_ask_for_other_scores(profile: Path, tmp_path: Path) -> None:
+    run = Run(load_profile(profile), tmp_path, tmp_path)
+    cut = Truncation("tokens", 40)
+    first = states_judge(run, cut, None).cache.fingerprint
+    assert first != states_judge(run, Truncation("tokens", 41), None).cache.fingerprint
+    other = profile.with_name("other.yaml")
+    other.write_text(profile.read_text().replace("train.parquet", "test.parquet"))
+    again = Run(load_profile(other), tmp_path, tmp_path)
+    assert first != states_judge(again, cut, None).cache.fingerprint
+
+
+def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> None:
+    other = profile.with_name("unknown.yaml")
+    other.write_text(profile.read_text().replace("reasoner: birch", "reasoner: oak"))
+    run = Run(load_profile(other), tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="got 'oak'"):
+        states_judge(run, Truncation("tokens", 40), None)
