@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from deepprune_core.experiments.judges import best_device
 from deepprune_core.experiments.run import Run
+from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
@@ -19,6 +23,7 @@ from deepprune_core.workflow.own_states import OwnStatesSection
 from deepprune_core.workflow.profile import ROOT
 
 if TYPE_CHECKING:
+    from deepprune_core.judging.encode_once import Text
     from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
 
 NAME = "the reasoner's own states"
@@ -90,6 +95,38 @@ def states_judge(run: Run, cut: Truncation, tokenizer: Any) -> CachedJudge:
         lambda: train_states(run, cut, open_states(run), tokenizer),
         ScoreCache(fingerprint, ROOT / settings.scores),
     )
+
+
+class StoredStatesJudge:
+    """The judge of a cut with its stored scores, priced without loading the reasoner.
+
+    Reading a prefix costs its question and itself once, as for any judge that reads each prefix
+    once: engines do not hand out their states yet. One that did would make it free.
+    """
+
+    def __init__(self, run: Run, cut: Truncation, tokenizer: Any) -> None:
+        plan, settings = run.profile.collect, states_settings(run)
+        assert plan is not None
+        self.cached, self._tokenizer = states_judge(run, cut, tokenizer), tokenizer
+        self._asked = prompt_of(plan, plan.reasoners[settings.reasoner], tokenizer)
+
+    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return P(same) per pair: ``(n,)`` float64."""
+        return self.cached.score(inputs)
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens of reading each pair by itself: ``(n,)`` int64."""
+        texts = [{(p.question, p.first), (p.question, p.second)} for p in inputs]
+        return np.array([self.text_tokens(list(two)).sum() for two in texts], dtype=np.int64)
+
+    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the tokens of each question's prompt and prefix: ``(n,)`` int64."""
+
+        def length(text: str) -> int:
+            return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+        heads = {question: length(self._asked(Question("", question))) for question, _ in texts}
+        return np.array([heads[q] + length(prefix) for q, prefix in texts], dtype=np.int64)
 
 
 def _source(model: str) -> Path | str:

@@ -18,6 +18,8 @@ from deepprune_core.experiments.encode_once import has_once, once_questions, onc
 from deepprune_core.experiments.judges import BF16_TOLERANCE, open_judge, score_afresh
 from deepprune_core.experiments.methods import Online, play_online
 from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.own_states import NAME as OWN_STATES
+from deepprune_core.experiments.own_states import StoredStatesJudge
 from deepprune_core.experiments.readers import EMBEDDINGS, embedding_judge
 from deepprune_core.experiments.replays import for_each
 from deepprune_core.experiments.representatives import Choice, play_choices
@@ -66,6 +68,8 @@ def open_online(run: Run) -> OnlineSetup:
         return open_given(run, run.profile.judge.given)
     if run.profile.judge.prunes == "once" and has_once(run):
         return open_reading_once(run)
+    if run.profile.judge.prunes == "states":
+        return open_own_states(run)
     if run.profile.judge.prunes != "trained":
         return open_embeddings(run)
     if run.profile.judge.base is None or not run.has_judges:
@@ -125,6 +129,17 @@ def open_embeddings(run: Run) -> OnlineSetup:
     return OnlineSetup(
         judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
     )
+
+
+def open_own_states(run: Run) -> OnlineSetup:
+    """Return the judge from the reasoner's own states, with all scores."""
+    tokenizer, cut = judge_tokenizer(run), run.cuts.online()
+    judge = StoredStatesJudge(run, cut, tokenizer)
+    questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
+    judge.cached.save()
+    check = f"judge: {OWN_STATES}; {judge.cached.num_misses} scores computed now"
+    cost = run.profile.pruning.judge_cost
+    return OnlineSetup(judge, tokenizer, run.online, questions, cost, check)
 
 
 def open_reading_once(run: Run) -> OnlineSetup:

@@ -106,7 +106,7 @@ class JudgeSection(Section):
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
 
     ``prunes``: which judge Tables 2 and 3 use: the trained one, the one that reads each prefix
-    ``once``, or a logistic regression on embeddings, trained on the judges' training questions.
+    ``once``, a logistic regression on embeddings, or the reasoner's own states.
 
     ``pairs_per_question`` and ``train_pairs`` bound the training pairs; ``alpha`` and ``gamma``
     are the focal loss's, ``learning_rate`` LoRA's (``lora_rank`` null trains all weights;
@@ -126,7 +126,7 @@ class JudgeSection(Section):
     symmetric: bool = False
     zero_shot_symmetric: bool = False
     zero_shot_scores: Path | None = None
-    prunes: Literal["trained", "once", "embeddings"] = "trained"
+    prunes: Literal["trained", "once", "embeddings", "states"] = "trained"
     rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
         "plain", "focal", "oversampling", "both",
     )  # fmt: skip

@@ -13,6 +13,7 @@ from deepprune_core.experiments.make_judges import STATES, main
 from deepprune_core.experiments.own_states import states_judge
 from deepprune_core.experiments.readers import NUMBERS, readers_at_lengths
 from deepprune_core.experiments.run import Run, graded_traces
+from deepprune_core.experiments.table2_run import open_online
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.formats.trace_files import read_traces, write_parquet
 from deepprune_core.truncation import Truncation
@@ -74,6 +75,24 @@ def test_it_is_trained_once_and_its_scores_are_kept(
     assert numbers.name == NUMBERS and states.num_pairs == numbers.num_pairs == pairs
     scores = states.parts[0].scores
     assert np.isfinite(scores).all() and scores.std() > 0.01
+
+
+def test_it_prunes_with_stored_scores_and_a_prefix_costs_its_reading(
+    profile: Path, tmp_path: Path
+) -> None:
+    pruning = profile.with_name("pruning.yaml")
+    text = profile.read_text().replace("  own_states:", "  prunes: states\n  own_states:")
+    text = text.replace("  train:", f"  online: [{profile.parent}/test.parquet]\n  train:")
+    pruning.write_text(text + "cuts: {tokens: 40, pruning_by: tokens}\n")
+    run = Run(load_profile(pruning), tmp_path, tmp_path)
+    found = open_online(run)
+    question = found.questions[0][0]
+    tokenizer, asked = found.tokenizer, run.online[0].traces.questions[0].text
+    prefix = Truncation("tokens", 40).cut(run.online[0].traces.traces[0][0].text, tokenizer)
+    prompt = tokenizer.encode(f"{asked}\n\nAnswer.", add_special_tokens=False)
+    assert question.encode_tokens is not None
+    assert question.encode_tokens[0] == len(prompt) + prefix.num_tokens
+    assert len(found.questions[0]) == 12
 
 
 def test_other_lessons_ask_for_other_scores(profile: Path, tmp_path: Path) -> None:
