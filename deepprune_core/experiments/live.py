@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from deepprune_core.online.contest import Contest, Method, Played, play
 from deepprune_core.online.result import PrunedAnswer
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
+from deepprune_core.workflow.collect import prompt_of
 from deepprune_core.workflow.profile import ROOT
 
 FULL, PAUSED, ONLINE = "cons@N", "DeepPrune, pause", "DeepPrune, online"
@@ -48,15 +50,14 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
     live = run.profile.live
     assert live is not None
     engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=max(64, live.traces)))
-    sampling = SamplingConfig(
-        temperature=live.temperature, top_p=live.top_p, max_tokens=live.max_tokens
-    )
+    sampling = SamplingConfig(live.temperature, live.top_p, live.top_k, max_tokens=live.max_tokens)
     config = OnlineConfig(
         run.cuts.online(), run.profile.pruning.config(), sampling,
         stop_when_decided=False, seed=run.profile.seed,
     )  # fmt: skip
     try:
-        contest = Contest(engine, engine.tokenizer, config, live.traces, prompt_text)
+        asked = live_prompt(run, engine.tokenizer)
+        contest = Contest(engine, engine.tokenizer, config, live.traces, asked)
         methods = {
             FULL: contest.vote(),
             PAUSED: contest.deepprune(judge, "pause"),
@@ -69,6 +70,17 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
     finally:
         engine.close()
     return LiveComparison(Path(live.model).name, tuple(questions), live.traces, played)
+
+
+def live_prompt(run: Run, tokenizer: Any) -> Callable[[str], str]:
+    """Return how the live model is asked: as its stored traces were, or as the miniature is."""
+    live, plan = run.profile.live, run.profile.collect
+    assert live is not None
+    name = Path(live.model).name
+    if plan is None or name not in plan.reasoners:
+        return prompt_text
+    asked = prompt_of(plan, plan.reasoners[name], tokenizer)
+    return lambda text: asked(Question("", text))
 
 
 async def _play_all(

@@ -224,6 +224,7 @@ class Live(Section):
     max_tokens: int = Field(1100, ge=1)
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
 
 
 class Profile(Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepprune_core.experiments.live import live_prompt
 from deepprune_core.experiments.make_judges import STATES, main
 from deepprune_core.experiments.own_states import states_judge
 from deepprune_core.experiments.readers import NUMBERS, readers_at_lengths
@@ -16,6 +17,7 @@ from deepprune_core.experiments.run import Run, graded_traces
 from deepprune_core.experiments.table2_run import open_online
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.formats.trace_files import read_traces, write_parquet
+from deepprune_core.miniature.tokenizer import prompt_text
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.profile import ROOT, load_profile
 
@@ -112,3 +114,12 @@ def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path)
     run = Run(load_profile(other), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="got 'oak'"):
         states_judge(run, Truncation("tokens", 40), None)
+
+
+def test_a_live_model_is_asked_as_its_traces_were(profile: Path, tmp_path: Path) -> None:
+    for model, expected in (("birch", "how many?\n\nAnswer."), ("oak", prompt_text("how many?"))):
+        live = profile.with_name(f"live-{model}.yaml")
+        section = f"live: {{model: {profile.parent}/{model}, benchmark: mini-24}}\n"
+        live.write_text(profile.read_text() + section)
+        run = Run(load_profile(live), tmp_path, tmp_path)
+        assert live_prompt(run, judge_tokenizer(run))("how many?") == expected
