@@ -24,11 +24,12 @@ class NamedJudge:
 
 
 def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
-    """Return a judge: ``embedding``, ``numbers``, ``same_text``, a folder, or ``http://host:port/v1#name``.
+    """Return a judge: ``embedding``, ``numbers``, ``same_text``, a folder, or an address.
 
     A folder holds an adapter or a model; ``base`` is the model that an adapter belongs to
-    (default: the one it names itself). Behind an address a vLLM server serves the judge, and
-    ``base`` names its tokenizer; the API key is read from OPENAI_API_KEY.
+    (default: the one it names itself). Behind an address, ``http://host:port/v1#name``, a vLLM
+    server serves the judge, and ``base`` names its tokenizer; the API key is read from
+    OPENAI_API_KEY.
 
     Raises:
         EndpointError: no server answers at the address.

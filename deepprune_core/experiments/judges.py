@@ -15,7 +15,7 @@ from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
 from deepprune_core.pairs import PairSet, oversample_minority, sample_per_question
 from deepprune_core.truncation import Truncation
-from deepprune_core.workflow.profile import ROOT
+from deepprune_core.workflow.profile import ROOT, model_place
 
 BF16_TOLERANCE = 0.05  # between two machines' bf16
 
@@ -77,8 +77,7 @@ def sweep_specs(run: Run) -> tuple[JudgeSpec, ...]:
 
 def base_model(run: Run) -> str | Path:
     """Return the judge's base: a folder of the repository, or a hub name."""
-    base = run.profile.judge.base or ""
-    return ROOT / base if (ROOT / base).is_dir() else base
+    return model_place(run.profile.judge.base or "")
 
 
 def judge_prompt(run: Run, tokenizer: object) -> JudgePrompt:

@@ -13,6 +13,7 @@ from deepprune_core.engines.base import Engine, SamplingConfig
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm import VllmSettings, open_vllm
 from deepprune_core.experiments.encode_once import has_once, once_folder, open_once
+from deepprune_core.experiments.own_states import asked_as_sampled
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.text import NOTHING, count, percent, rate
 from deepprune_core.judging.inputs import Judge
@@ -24,7 +25,6 @@ from deepprune_core.online.contest import Contest, Method, Played, play
 from deepprune_core.online.result import PrunedAnswer
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
-from deepprune_core.workflow.collect import prompt_of
 from deepprune_core.workflow.profile import ROOT
 
 FULL, PAUSED, ONLINE = "cons@N", "DeepPrune, pause", "DeepPrune, online"
@@ -79,8 +79,7 @@ def live_prompt(run: Run, tokenizer: Any) -> Callable[[str], str]:
     name = Path(live.model).name
     if plan is None or name not in plan.reasoners:
         return prompt_text
-    asked = prompt_of(plan, plan.reasoners[name], tokenizer)
-    return lambda text: asked(Question("", text))
+    return asked_as_sampled(plan, name, tokenizer)
 
 
 async def _play_all(

@@ -76,30 +76,33 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"judges: {error}", file=sys.stderr)
         return 1
     adapters, scores = profile.judge.adapters, profile.judge.scores
-    with_states = profile.judge.own_states is not None and options.names in ([], [STATES])
-    if with_states and not options.list:
-        score_states(Run(profile, profile.judge.work, profile.judge.work))
-    if with_states and (adapters is None or options.names):
-        return 0
-    if adapters is None or scores is None:
-        parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
     work = profile.judge.work
     run = Run(profile, work, work)
-    specs = chosen(parser, run, [name for name in options.names if name != once_name(run)])
-    if options.names == [once_name(run)]:
-        specs = ()
-    with_once = profile.judge.encode_once is not None and (
-        not options.names or once_name(run) in options.names
-    )
+
+    def wanted(name: str) -> bool:
+        return not options.names or name in options.names
+
+    with_states = profile.judge.own_states is not None and wanted(STATES)
+    others = {once_name(run), *([STATES] if with_states else [])}
+    named = [name for name in options.names if name not in others]
+    with_pairwise = adapters is not None and scores is not None
+    if not with_pairwise and (named or not with_states):
+        parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
+    specs = chosen(parser, run, named) if with_pairwise and (named or not options.names) else ()
+    with_once = with_pairwise and profile.judge.encode_once is not None and wanted(once_name(run))
     if options.list:
-        print("\n".join([*(spec.name for spec in specs), *([once_name(run)] * with_once)]))
+        more = [once_name(run)] * with_once + [STATES] * with_states
+        print("\n".join([*(spec.name for spec in specs), *more]))
         return 0
     try:
         if not is_first_process():
             train_together(run, specs, leads=False)
             return 0
         with sole_writer(work / ".lock"):
-            make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
+            if specs or with_once:
+                make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
+            if with_states:
+                score_states(run)
     except (OSError, ValueError) as error:
         print(f"judges: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -110,8 +113,6 @@ def make_and_score(
     run: Run, specs: Sequence[JudgeSpec], *, with_once: bool, with_scores: bool
 ) -> None:
     """Train what is missing of some judges, then score what notebooks 02, 05 and 07 ask."""
-    scores = run.profile.judge.scores
-    assert scores is not None
     train_together(run, specs, leads=True)
     for spec in specs:
         score_tests(run, spec, published(run, spec))
@@ -125,6 +126,8 @@ def make_and_score(
         return
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
+    scores = run.profile.judge.scores
+    assert scores is not None
     score(run, published(run, online_spec(run)), ROOT / scores)
 
 

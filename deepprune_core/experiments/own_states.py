@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from deepprune_core.experiments.judges import best_device
 from deepprune_core.experiments.run import Run
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput, first_readings
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
@@ -19,11 +19,11 @@ from deepprune_core.metrics import auroc
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.collect import prompt_of
+from deepprune_core.workflow.collection import Collection
 from deepprune_core.workflow.own_states import OwnStatesSection
-from deepprune_core.workflow.profile import ROOT
+from deepprune_core.workflow.profile import ROOT, model_place
 
 if TYPE_CHECKING:
-    from deepprune_core.judging.encode_once import Text
     from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
 
 NAME = "the reasoner's own states"
@@ -55,10 +55,16 @@ def open_states(run: Run) -> OwnStates:
     assert plan is not None
     reasoner = plan.reasoners[settings.reasoner]
     model, tokenizer = load_causal_lm(
-        _source(reasoner.model), dtype=torch.bfloat16, device=best_device()
+        model_place(reasoner.model), dtype=torch.bfloat16, device=best_device()
     )
-    asked = prompt_of(plan, reasoner, tokenizer)
-    return OwnStates(model, tokenizer, lambda text: asked(Question("", text)), settings.layers)
+    asked = asked_as_sampled(plan, settings.reasoner, tokenizer)
+    return OwnStates(model, tokenizer, asked, settings.layers)
+
+
+def asked_as_sampled(plan: Collection, name: str, tokenizer: Any) -> Callable[[str], str]:
+    """Return how a reasoner was asked for its stored traces: question in, prompt out."""
+    asked = prompt_of(plan, plan.reasoners[name], tokenizer)
+    return lambda text: asked(Question("", text))
 
 
 def train_states(run: Run, cut: Truncation, states: OwnStates, tokenizer: Any) -> OwnStatesJudge:
@@ -85,7 +91,7 @@ def states_judge(run: Run, cut: Truncation, tokenizer: Any) -> CachedJudge:
     assert plan is not None
     traces = run.profile.traces
     taught = [ROOT / path for path in (traces.train, traces.development) if path is not None]
-    source = _source(plan.reasoners[settings.reasoner].model)
+    source = model_place(plan.reasoners[settings.reasoner].model)
     fingerprint = folder_fingerprint(
         [source] if isinstance(source, Path) else [],
         (NAME, cut, settings.layers, settings.ridges, settings.penalties, plan.instruction,
@@ -107,27 +113,16 @@ class StoredStatesJudge:
     def __init__(self, run: Run, cut: Truncation, tokenizer: Any) -> None:
         plan, settings = run.profile.collect, states_settings(run)
         assert plan is not None
-        self.cached, self._tokenizer = states_judge(run, cut, tokenizer), tokenizer
-        self._asked = prompt_of(plan, plan.reasoners[settings.reasoner], tokenizer)
+        from deepprune_core.judging.own_states import AskedTexts
+
+        self.cached = states_judge(run, cut, tokenizer)
+        asked = asked_as_sampled(plan, settings.reasoner, tokenizer)
+        self.text_tokens = AskedTexts(tokenizer, asked).text_tokens
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return P(same) per pair: ``(n,)`` float64."""
         return self.cached.score(inputs)
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens of reading each pair by itself: ``(n,)`` int64."""
-        texts = [{(p.question, p.first), (p.question, p.second)} for p in inputs]
-        return np.array([self.text_tokens(list(two)).sum() for two in texts], dtype=np.int64)
-
-    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
-        """Return the tokens of each question's prompt and prefix: ``(n,)`` int64."""
-
-        def length(text: str) -> int:
-            return len(self._tokenizer.encode(text, add_special_tokens=False))
-
-        heads = {question: length(self._asked(Question("", question))) for question, _ in texts}
-        return np.array([heads[q] + length(prefix) for q, prefix in texts], dtype=np.int64)
-
-
-def _source(model: str) -> Path | str:
-    return ROOT / model if (ROOT / model).is_dir() else model
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)

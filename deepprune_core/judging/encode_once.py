@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from deepprune_core.judge import same_probability, weights_digest
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput, first_readings
 from deepprune_core.judging.packing import PackedBatch, packed_passes, packed_states
 from deepprune_core.judging.prompts import EncodedPair, JudgePrompt, PairEncoder
 
@@ -51,7 +51,7 @@ class PairHead(torch.nn.Module):
 
         Only the states of the prefix itself count; they have seen the question.
         """
-        mine = batch.segments[batch.row] == batch.segments[batch.row, batch.end][:, None]
+        mine = batch.own
         with torch.autocast(states.device.type, enabled=False):
             states = states.float()
             logits = self.queries(states)[batch.row].masked_fill(~mine[:, :, None], -torch.inf)
@@ -161,17 +161,8 @@ class EncodeOnceJudge:
         return same_probability(found)
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens of reading these pairs from nothing: ``(n,)`` int64.
-
-        A prefix counts in the first of the pairs that holds it. What was read in earlier calls is
-        not known here: see :class:`deepprune_core.judging.inputs.TokenMeter`.
-        """
-        counts, met = np.zeros(len(inputs), dtype=np.int64), set[Text]()
-        for i, pair in enumerate(inputs):
-            new = [text for text in dict.fromkeys(texts_of(pair)) if text not in met]
-            met.update(new)
-            counts[i] = self.text_tokens(new).sum()
-        return counts
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)
 
     def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
         """Return the tokens of reading each text by itself: ``(n,)`` int64."""

@@ -44,6 +44,21 @@ class ReadsOnce(Protocol):
         ...
 
 
+def first_readings(judge: ReadsOnce, inputs: Sequence[JudgeInput]) -> np.ndarray:
+    """Return the tokens of reading pairs from nothing: ``(n,)`` int64.
+
+    A prefix counts in the first of the pairs that holds it. What was read in earlier calls is not
+    known here: see :class:`TokenMeter`.
+    """
+    counts, met = np.zeros(len(inputs), dtype=np.int64), set[tuple[str, str]]()
+    for i, pair in enumerate(inputs):
+        both = dict.fromkeys(((pair.question, pair.first), (pair.question, pair.second)))
+        new = [text for text in both if text not in met]
+        met.update(new)
+        counts[i] = judge.text_tokens(new).sum()
+    return counts
+
+
 class TokenMeter:
     """Adds up what a judge reads for one question over many calls.
 

@@ -24,13 +24,38 @@ import torch
 from tqdm import tqdm
 
 from deepprune_core.judging.encode_once import Text, texts_of
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput, first_readings
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.packing import PackedBatch, packed_passes, packed_states
-from deepprune_core.judging.pair_regression import PairRegression
+from deepprune_core.judging.pair_regression import PairRegression, refuse_one_kind
 from deepprune_core.judging.prompts import EncodedPair
 
 FOLDS = 5
+
+
+class AskedTexts:
+    """Questions and prefixes as the reasoner met them; ``prompt_of`` is as in OwnStates."""
+
+    def __init__(self, tokenizer: Any, prompt_of: Callable[[str], str]) -> None:
+        self.tokenizer, self.prompt_of = tokenizer, prompt_of
+
+    def encode(self, text: Text) -> EncodedPair:
+        """Return the token ids of the question's prompt (head) and of the prefix (tail).
+
+        Where nothing is written yet, the state in which the trace begins is the prompt's last.
+        """
+        parts = (self.prompt_of(text[0]), text[1])
+        head, tail = (
+            np.array(self.tokenizer.encode(part, add_special_tokens=False), dtype=np.int64)
+            for part in parts
+        )
+        if not len(tail):
+            head, tail = head[:-1], head[-1:]
+        return EncodedPair(head, tail, shortened=False)
+
+    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the tokens of each question's prompt and prefix: ``(n,)`` int64."""
+        return np.array([self.encode(text).num_tokens for text in texts], dtype=np.int64)
 
 
 class OwnStates:
@@ -57,23 +82,9 @@ class OwnStates:
         layers = (known // 2,) if layers is None else layers
         if not layers or not all(1 <= layer <= known for layer in layers):
             raise ValueError(f"expected layers from 1 to {known}, got {list(layers)}")
-        self.model, self.tokenizer, self.prompt_of = model.eval(), tokenizer, prompt_of
+        self.model, self.texts = model.eval(), AskedTexts(tokenizer, prompt_of)
         self.layers, self.batch_tokens = tuple(layers), batch_tokens
         self.kept: dict[Text, np.ndarray] = {}
-
-    def encode(self, text: Text) -> EncodedPair:
-        """Return the token ids of the question's prompt (head) and of the prefix (tail).
-
-        Where nothing is written yet, the state in which the trace begins is the prompt's last.
-        """
-        parts = (self.prompt_of(text[0]), text[1])
-        head, tail = (
-            np.array(self.tokenizer.encode(part, add_special_tokens=False), dtype=np.int64)
-            for part in parts
-        )
-        if not len(tail):
-            head, tail = head[:-1], head[-1:]
-        return EncodedPair(head, tail, shortened=False)
 
     def vectors(self, texts: Sequence[Text]) -> np.ndarray:
         """Return each prefix's mean states: ``(n, layers, hidden)`` float32.
@@ -81,7 +92,7 @@ class OwnStates:
         What was read before is not read again.
         """
         new = [text for text in dict.fromkeys(texts) if text not in self.kept]
-        rows = [self.encode(text) for text in new]
+        rows = [self.texts.encode(text) for text in new]
         groups: dict[bytes, list[int]] = {}
         for i, row in enumerate(rows):
             groups.setdefault(row.head.tobytes(), []).append(i)
@@ -111,8 +122,7 @@ class OwnStates:
         finally:
             for hook in hooks:
                 hook.remove()
-        mine = here.segments[here.row] == here.segments[here.row, here.end][:, None]
-        weights = mine.float() / mine.sum(dim=1, keepdim=True)
+        weights = here.own.float() / here.own.sum(dim=1, keepdim=True)
         means = [torch.einsum("tl,tlh->th", weights, taken[n].float()[here.row])
                  for n in self.layers]  # fmt: skip
         return torch.stack(means, dim=1).cpu().numpy()
@@ -179,8 +189,7 @@ class OwnStatesJudge:
         """
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
-        if len(np.unique(same)) < 2:
-            raise ValueError("expected same and different pairs to train on, got one kind only")
+        refuse_one_kind(same)
         places, sides = _placed(inputs)
         texts = list(places)
         questions = [question for question, _ in texts]
@@ -190,12 +199,13 @@ class OwnStatesJudge:
             )
         met = np.bincount(sides.ravel(), minlength=len(texts))
         agreed = np.bincount(sides.ravel(), np.repeat(same, 2).astype(float), len(texts)) / met
-        flat = self.states.vectors(texts).reshape(len(texts), -1)
+        states = self.states.vectors(texts)
+        flat = states.reshape(len(texts), -1)
         honest = cross_val_predict(
             self._agrees, flat, agreed, groups=questions, cv=GroupKFold(FOLDS)
         )
         self._agrees.fit(flat, agreed)
-        self._pairs.fit(self._features(inputs, texts, sides, honest), same)
+        self._pairs.fit(self._features(inputs, states, sides, honest), same)
         return self
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
@@ -203,33 +213,24 @@ class OwnStatesJudge:
         if not len(inputs):
             return np.zeros(0)
         places, sides = _placed(inputs)
-        texts = list(places)
-        sure = self._agrees.predict(self.states.vectors(texts).reshape(len(texts), -1))
-        features = self._features(inputs, texts, sides, sure)
+        states = self.states.vectors(list(places))
+        sure = self._agrees.predict(states.reshape(len(places), -1))
+        features = self._features(inputs, states, sides, sure)
         return np.asarray(self._pairs.predict_proba(features)[:, 1])
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens of reading these pairs from nothing: ``(n,)`` int64.
-
-        A prefix counts in the first of the pairs that holds it.
-        """
-        counts, met = np.zeros(len(inputs), dtype=np.int64), set[Text]()
-        for i, pair in enumerate(inputs):
-            new = [text for text in dict.fromkeys(texts_of(pair)) if text not in met]
-            met.update(new)
-            counts[i] = self.text_tokens(new).sum()
-        return counts
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)
 
     def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
         """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
-        return np.array([self.states.encode(text).num_tokens for text in texts], dtype=np.int64)
+        return self.states.texts.text_tokens(texts)
 
     def _features(
-        self, inputs: Sequence[JudgeInput], texts: Sequence[Text], sides: np.ndarray,
+        self, inputs: Sequence[JudgeInput], states: np.ndarray, sides: np.ndarray,
         sure: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
         """Return (pairs, layers + 4): cosines, both estimates as sum, product, gap, numbers."""
-        states = self.states.vectors(texts)
         length = np.linalg.norm(states, axis=2, keepdims=True)
         unit = states / np.where(length == 0, 1, length)
         cosine = (unit[sides[:, 0]] * unit[sides[:, 1]]).sum(axis=2)

@@ -82,6 +82,11 @@ class PackedBatch:
     row: Tensor
     end: Tensor
 
+    @property
+    def own(self) -> Tensor:
+        """Which tokens of its row are a text's own, its head's apart: (texts, length) bool."""
+        return self.segments[self.row] == self.segments[self.row, self.end][:, None]
+
     def to(self, device: torch.device) -> PackedBatch:
         """Return the batch on a device."""
         parts = (self.ids, self.positions, self.segments, self.row, self.end)

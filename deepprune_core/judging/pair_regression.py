@@ -11,6 +11,15 @@ import numpy as np
 from deepprune_core.judging.inputs import JudgeInput
 
 
+def refuse_one_kind(same: np.ndarray) -> None:
+    """Raise ValueError where labels of pairs ``(n,)`` are all the same: they teach nothing."""
+    if len(np.unique(same)) < 2:
+        raise ValueError(
+            "expected same and different pairs to train on, got one kind only; "
+            "give a file with more questions on which traces disagree"
+        )
+
+
 class PairRegression(ABC):
     """P(same) from |u - v| and u * v of both prefixes' vectors u and v.
 
@@ -31,11 +40,7 @@ class PairRegression(ABC):
         Raises:
             ValueError: only one label occurs.
         """
-        if len(np.unique(same)) < 2:
-            raise ValueError(
-                "expected same and different pairs to train on, got one kind only; "
-                "give a file with more questions on which traces disagree"
-            )
+        refuse_one_kind(same)
         self._model.fit(self._features(inputs), same)
         return self
 

@@ -32,7 +32,7 @@ from deepprune_core.formats.released import ReleasedError, read_released
 from deepprune_core.formats.trace_files import ReadReport, write_parquet
 from deepprune_core.traces import Question
 from deepprune_core.workflow.collection import Collection, Job, Reasoner
-from deepprune_core.workflow.profile import ROOT, Profile, ProfileError, load_profile
+from deepprune_core.workflow.profile import ROOT, Profile, ProfileError, load_profile, model_place
 from deepprune_core.workflow.questions import stored_questions
 
 OpenEngine = Callable[[Reasoner, argparse.Namespace], Any]
@@ -187,8 +187,7 @@ def open_server_engine(reasoner: Reasoner, options: argparse.Namespace) -> Any:
 
 def open_local_engine(reasoner: Reasoner, options: argparse.Namespace) -> Any:
     """Return vLLM on this machine's devices (or its Ray cluster's), or plain transformers."""
-    model: Path | str = reasoner.model
-    model = ROOT / model if (ROOT / model).is_dir() else model
+    model = model_place(reasoner.model)
     if options.engine == "transformers":
         from deepprune_core.engines.transformers import open_transformers
 

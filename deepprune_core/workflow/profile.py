@@ -27,6 +27,11 @@ TRACES_VARIABLE = "DEEPPRUNE_TRACES"
 JUDGE_VARIABLE = "DEEPPRUNE_JUDGE"
 
 
+def model_place(name: str) -> Path | str:
+    """Return a model's folder below the repository's root; what is none there is a hub name."""
+    return ROOT / name if (ROOT / name).is_dir() else name
+
+
 class ProfileError(ValueError):
     """A profile that cannot be used; one line with file, key and fix."""
 

@@ -92,7 +92,6 @@ def index(
         lines.append(f"tiny-part{i + 1}==1.0 --hash=sha256:{digest}")
     (tmp_path / "requirements.txt").write_text("# tiny\n" + "\n".join(lines) + "\n")
     monkeypatch.setattr(models, "REQUIREMENTS", tmp_path / "requirements.txt")
-    monkeypatch.setattr(models.requirements_of, "__defaults__", (tmp_path / "requirements.txt",))
     monkeypatch.setattr(models, "FOLDER", tmp_path / "models")
     tiny = Packaged(r"tiny-part\d+", "data/part*.bin", sha256(data).hexdigest(), "nobody/tiny")
     monkeypatch.setitem(MODELS, "tiny", tiny)
