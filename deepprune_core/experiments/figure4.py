@@ -71,7 +71,8 @@ def _row(
     label: str, result: JudgeResult, paper: tuple[str, str], bounds: tuple[str, str]
 ) -> tuple[str, ...]:
     showed = float(np.mean([p.data.showed_answer for p in result.parts]))
-    return (label, *paper, number(result.auroc), number(result.within), *bounds,
+    share = float(np.mean([p.data.share for p in result.parts]))
+    return (label, percent(share, 0), *paper, number(result.auroc), number(result.within), *bounds,
             number(result.tnr), percent(showed))  # fmt: skip
 
 
@@ -94,10 +95,11 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
     return Table(
         "truncation",
         f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
-        ("ours", "paper's k", "AUROC paper", "AUROC ours", "within question", "ceiling",
-         "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
+        ("ours", "of a trace (%)", "paper's k", "AUROC paper", "AUROC ours", "within question",
+         "ceiling", "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
         tuple(rows),
-        (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions.",
+        (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions. 'Of a "
+         "trace': the median share of a trace's text that its prefix is.",
          "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
          *untrained_note(run, sweep_specs(run))),
     )  # fmt: skip

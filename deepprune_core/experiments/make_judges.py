@@ -38,7 +38,9 @@ from deepprune_core.experiments.judges import (
     test_data,
     train,
 )
-from deepprune_core.experiments.own_states import states_judge, states_settings
+from deepprune_core.experiments.online import stored_questions
+from deepprune_core.experiments.own_states import NAME as OWN_STATES
+from deepprune_core.experiments.own_states import states_judges, states_settings
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
@@ -171,16 +173,22 @@ def make_once(run: Run) -> None:
 def score_states(run: Run) -> None:
     """Train the judge from the reasoner's own states and score the test pairs, cut by cut.
 
+    At the cut that prunes, the pairs that Table 2 replays are scored as well.
+
     A cut whose scores are there is not read again.
     """
     tokenizer = judge_tokenizer(run)
     for k in states_settings(run).tokens:
         cut = Truncation("tokens", k)
-        judge = states_judge(run, cut, tokenizer)
-        for data in test_data(run, cut, tokenizer):
-            judge.score(data.inputs)
-        judge.save()
-        print(f"{STATES}, {cut.label}: {judge.num_misses} scores computed", flush=True)
+        tests = test_data(run, cut, tokenizer)
+        for name, judge in states_judges(run, cut, tokenizer).items():
+            for data in tests:
+                judge.score(data.inputs)
+            if name == OWN_STATES and cut == run.cuts.online():
+                for traces in run.online:
+                    stored_questions(traces, judge, cut, tokenizer)
+            judge.save()
+            print(f"{name}, {cut.label}: {judge.num_misses} scores computed", flush=True)
 
 
 def score_once(run: Run) -> None:

@@ -1,8 +1,9 @@
-"""The judge from the reasoner's own states: its training, and its scores at every cut."""
+"""The judges from the reasoner's own states, trained and untrained, and their stored scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from deepprune_core.experiments.judges import best_device
 from deepprune_core.experiments.run import Run
-from deepprune_core.judging.inputs import JudgeInput, first_readings
+from deepprune_core.judging.inputs import Judge, JudgeInput, first_readings
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
 
 NAME = "the reasoner's own states"
+COSINE = "cosine of the reasoner's own states"
 
 
 def states_settings(run: Run) -> OwnStatesSection:
@@ -85,22 +87,29 @@ def train_states(run: Run, cut: Truncation, states: OwnStates, tokenizer: Any) -
     return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
 
 
-def states_judge(run: Run, cut: Truncation, tokenizer: Any) -> CachedJudge:
-    """Return the judge of a cut with its stored scores; it is trained at the first new pair."""
+def states_judges(run: Run, cut: Truncation, tokenizer: Any) -> dict[str, CachedJudge]:
+    """Return the trained judge of a cut and the cosine, by name, with their stored scores.
+
+    At the first new pair the reasoner is loaded, once for both, and the first is trained.
+    """
+    from deepprune_core.judging.own_states import StatesCosineJudge
+
     settings, plan = states_settings(run), run.profile.collect
     assert plan is not None
-    traces = run.profile.traces
+    traces, opened = run.profile.traces, cache(lambda: open_states(run))
     taught = [ROOT / path for path in (traces.train, traces.development) if path is not None]
     source = model_place(plan.reasoners[settings.reasoner].model)
-    fingerprint = folder_fingerprint(
-        [source] if isinstance(source, Path) else [],
-        (NAME, cut, settings.layers, settings.ridges, settings.penalties, plan.instruction,
-         *(file_digest(path) for path in taught)),
-    )  # fmt: skip
-    return CachedJudge(
-        lambda: train_states(run, cut, open_states(run), tokenizer),
-        ScoreCache(fingerprint, ROOT / settings.scores),
-    )
+    folders = [source] if isinstance(source, Path) else []
+    lessons = (settings.ridges, settings.penalties, *map(file_digest, taught))
+
+    def cached(judge: Callable[[], Judge], *settled: object) -> CachedJudge:
+        found = folder_fingerprint(folders, (*settled, cut, settings.layers, plan.instruction))
+        return CachedJudge(judge, ScoreCache(found, ROOT / settings.scores))
+
+    return {
+        NAME: cached(lambda: train_states(run, cut, opened(), tokenizer), NAME, *lessons),
+        COSINE: cached(lambda: StatesCosineJudge(opened()), COSINE),
+    }
 
 
 class StoredStatesJudge:
@@ -115,7 +124,7 @@ class StoredStatesJudge:
         assert plan is not None
         from deepprune_core.judging.own_states import AskedTexts
 
-        self.cached = states_judge(run, cut, tokenizer)
+        self.cached = states_judges(run, cut, tokenizer)[NAME]
         asked = asked_as_sampled(plan, settings.reasoner, tokenizer)
         self.text_tokens = AskedTexts(tokenizer, asked).text_tokens
 

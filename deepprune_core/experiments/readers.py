@@ -16,8 +16,8 @@ from deepprune_core.baselines.embedding_judge import EmbeddingJudge
 from deepprune_core.baselines.sentence_bert import open_encoder
 from deepprune_core.experiments.encode_once import NAME, has_once, open_once
 from deepprune_core.experiments.judges import test_data
+from deepprune_core.experiments.own_states import COSINE, states_judges
 from deepprune_core.experiments.own_states import NAME as OWN_STATES
-from deepprune_core.experiments.own_states import states_judge
 from deepprune_core.experiments.run import Run
 from deepprune_core.experiments.skill import JudgeResult, assess
 from deepprune_core.experiments.table1 import bound_rows, skill_columns, skill_row
@@ -37,7 +37,8 @@ PENALTIES = (3.0, 30.0, 300.0)
 MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
 EMBEDDINGS = "logistic regression on embeddings"
 NUMBERS = "number overlap"
-AT_LENGTHS = (EMBEDDINGS, NUMBERS, OWN_STATES)  # what Figure 4 shows beside the judges of pairs
+# What Figure 4 shows beside the judges of pairs.
+AT_LENGTHS = (EMBEDDINGS, NUMBERS, COSINE, OWN_STATES)
 
 
 @cache
@@ -86,9 +87,9 @@ def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
     for cut in (Truncation("tokens", k) for k in settings.tokens):
         data = test_data(run, cut, tokenizer)
         found.append(assess(run, NUMBERS, NumberOverlapJudge(), data, cut))
-        judge = states_judge(run, cut, tokenizer)
-        found.append(assess(run, OWN_STATES, judge, data, cut))
-        judge.save()
+        for name, judge in states_judges(run, cut, tokenizer).items():
+            found.append(assess(run, name, judge, data, cut))
+            judge.save()
     return found
 
 

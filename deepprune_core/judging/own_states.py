@@ -6,7 +6,8 @@ prefix is written; an engine that hands them out gives them for nothing, and any
 the prefix once more.
 
 States of different models have nothing in common, so a judge of states serves the reasoner that
-it was trained on. :class:`SelfJudge` compares two vectors by a logistic regression.
+it was trained on. :class:`StatesCosineJudge` compares two vectors without training,
+:class:`SelfJudge` by a logistic regression.
 
 :class:`OwnStatesJudge` looks at less, and more closely. From each prefix's vector a ridge
 regression first estimates how many of the question's other traces it will agree with: prefixes
@@ -128,6 +129,29 @@ class OwnStates:
         return torch.stack(means, dim=1).cpu().numpy()
 
 
+class StatesCosineJudge:
+    """(1 + cosine) / 2 of both prefixes' states, averaged over the layers; nothing is trained."""
+
+    def __init__(self, states: OwnStates) -> None:
+        self.states = states
+
+    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return P(same) per pair: ``(n,)`` float64; the order of a pair does not matter."""
+        if not len(inputs):
+            return np.zeros(0)
+        places, sides = _placed(inputs)
+        near = _cosines(self.states.vectors(list(places)), sides).mean(axis=1)
+        return np.clip((1 + near) / 2, 0, 1).astype(np.float64)
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)
+
+    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
+        return self.states.texts.text_tokens(texts)
+
+
 class SelfJudge(PairRegression):
     """P(same) from |u - v| and u * v of both prefixes' states u and v.
 
@@ -231,9 +255,7 @@ class OwnStatesJudge:
         sure: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
         """Return (pairs, layers + 4): cosines, both estimates as sum, product, gap, numbers."""
-        length = np.linalg.norm(states, axis=2, keepdims=True)
-        unit = states / np.where(length == 0, 1, length)
-        cosine = (unit[sides[:, 0]] * unit[sides[:, 1]]).sum(axis=2)
+        cosine = _cosines(states, sides)
         a, b = sure[sides[:, 0]], sure[sides[:, 1]]
         shared = NumberOverlapJudge().score(inputs)
         return np.column_stack([cosine, a + b, a * b, np.abs(a - b), shared])
@@ -244,3 +266,10 @@ def _placed(inputs: Sequence[JudgeInput]) -> tuple[dict[Text, int], np.ndarray]:
     places: dict[Text, int] = {}
     sides = [[places.setdefault(t, len(places)) for t in texts_of(pair)] for pair in inputs]
     return places, np.array(sides, dtype=np.int64).reshape(len(inputs), 2)
+
+
+def _cosines(states: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Return the cosine of both prefixes' states in every layer: (pairs, layers)."""
+    length = np.linalg.norm(states, axis=2, keepdims=True)
+    unit = states / np.where(length == 0, 1, length)
+    return np.asarray((unit[sides[:, 0]] * unit[sides[:, 1]]).sum(axis=2))

@@ -19,7 +19,8 @@ class JudgeData:
 
     ``inputs``: n pairs; ``same``: (n,) bool; ``groups``: (n,) question index, for intervals
     that resample questions; ``showed_answer``: share of the used prefixes that the guard had
-    to cut because they showed an answer.
+    to cut because they showed an answer; ``share``: median share of a trace's text that its
+    prefix is.
     """
 
     model: str
@@ -27,6 +28,7 @@ class JudgeData:
     same: np.ndarray
     groups: np.ndarray
     showed_answer: float
+    share: float
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -59,8 +61,13 @@ def judge_data(
             pairs.question.tolist(), pairs.first.tolist(), pairs.second.tolist(), strict=True
         )
     )
-    showed = float(np.mean([p.showed_answer for p in cut.values()])) if cut else float("nan")
-    return JudgeData(traces.model, inputs, pairs.same.copy(), pairs.question.copy(), showed)
+    showed = share = float("nan")
+    if cut:
+        showed = float(np.mean([p.showed_answer for p in cut.values()]))
+        share = float(np.median([
+            len(p.text) / max(1, len(traces.traces[q][i].text)) for (q, i), p in cut.items()
+        ]))  # fmt: skip
+    return JudgeData(traces.model, inputs, pairs.same.copy(), pairs.question.copy(), showed, share)
 
 
 def merge(parts: Sequence[JudgeData]) -> JudgeData:
@@ -74,4 +81,5 @@ def merge(parts: Sequence[JudgeData]) -> JudgeData:
         np.concatenate([part.same for part in parts]),
         np.concatenate([part.groups for part in parts]),
         float(np.mean([part.showed_answer for part in parts])),
+        float(np.mean([part.share for part in parts])),
     )

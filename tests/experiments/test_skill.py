@@ -31,7 +31,7 @@ class Scripted:
 def data(model: str, rng: np.random.Generator) -> JudgeData:
     scores, groups = rng.integers(0, 9, 80) / 9, rng.integers(0, 8, 80)
     inputs = tuple(JudgeInput(str(s), "so average is mean.", "so average is mode.") for s in scores)
-    return JudgeData(model, inputs, rng.random(80) < 0.6, groups, 0.0)
+    return JudgeData(model, inputs, rng.random(80) < 0.6, groups, 0.0, 0.5)
 
 
 @pytest.fixture

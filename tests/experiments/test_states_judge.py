@@ -11,7 +11,7 @@ import pytest
 
 from deepprune_core.experiments.live import live_prompt
 from deepprune_core.experiments.make_judges import STATES, main
-from deepprune_core.experiments.own_states import states_judge
+from deepprune_core.experiments.own_states import COSINE, NAME, states_judges
 from deepprune_core.experiments.readers import NUMBERS, readers_at_lengths
 from deepprune_core.experiments.run import Run, graded_traces
 from deepprune_core.experiments.table2_run import open_online
@@ -66,14 +66,16 @@ def test_it_is_trained_once_and_its_scores_are_kept(
 ) -> None:
     assert main(["--profile", str(profile), STATES]) == 0
     pairs = len(graded_traces(profile.parent / "test.parquet", 4).pairs)
-    assert f"{STATES}, 40 tokens: {pairs} scores computed" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(f"{name}, 40 tokens: {pairs} scores computed" in told for name in (NAME, COSINE))
     monkeypatch.setattr(
         "deepprune_core.experiments.own_states.open_states", lambda _: pytest.fail("read again")
     )
     assert main(["--profile", str(profile), STATES]) == 0
     assert "40 tokens: 0 scores computed" in capsys.readouterr().out
     run = Run(load_profile(profile), profile.parent / "out", profile.parent / "work")
-    numbers, states = readers_at_lengths(run, judge_tokenizer(run))
+    numbers, states, cosine = readers_at_lengths(run, judge_tokenizer(run))
+    assert (states.name, cosine.name) == (NAME, COSINE)
     assert numbers.name == NUMBERS and states.num_pairs == numbers.num_pairs == pairs
     scores = states.parts[0].scores
     assert np.isfinite(scores).all() and scores.std() > 0.01
@@ -100,12 +102,12 @@ def test_it_prunes_with_stored_scores_and_a_prefix_costs_its_reading(
 def test_other_lessons_ask_for_other_scores(profile: Path, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
     cut = Truncation("tokens", 40)
-    first = states_judge(run, cut, None).cache.fingerprint
-    assert first != states_judge(run, Truncation("tokens", 41), None).cache.fingerprint
+    first = states_judges(run, cut, None)[NAME].cache.fingerprint
+    assert first != states_judges(run, Truncation("tokens", 41), None)[NAME].cache.fingerprint
     other = profile.with_name("other.yaml")
     other.write_text(profile.read_text().replace("train.parquet", "test.parquet"))
     again = Run(load_profile(other), tmp_path, tmp_path)
-    assert first != states_judge(again, cut, None).cache.fingerprint
+    assert first != states_judges(again, cut, None)[NAME].cache.fingerprint
 
 
 def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path)
     other.write_text(profile.read_text().replace("reasoner: birch", "reasoner: oak"))
     run = Run(load_profile(other), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="got 'oak'"):
-        states_judge(run, Truncation("tokens", 40), None)
+        states_judges(run, Truncation("tokens", 40), None)
 
 
 def test_a_live_model_is_asked_as_its_traces_were(profile: Path, tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from deepprune_core.judging.inputs import JudgeInput, ReadsOnce, TokenMeter
-from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge, SelfJudge
+from deepprune_core.judging.own_states import (
+    OwnStates,
+    OwnStatesJudge,
+    SelfJudge,
+    StatesCosineJudge,
+)
 
 LAYERS = (1, 3)
 
@@ -65,6 +70,19 @@ def test_layers_that_are_not_there_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="layers from 1 to 4"):
         OwnStates(model, Letters(), asked, layers)
+
+
+def test_the_cosine_is_that_of_torch_averaged_over_layers(model: Qwen2ForCausalLM) -> None:
+    states = OwnStates(model, Letters(), asked, LAYERS)
+    texts = [("who?", text) for text in ("bob went", "ann", "bob stayed at home")]
+    pairs = [JudgeInput("who?", a[1], b[1]) for a, b in itertools.combinations(texts, 2)]
+    vectors = torch.from_numpy(states.vectors(texts)).double()
+    near = torch.cosine_similarity(vectors[[0, 0, 1]], vectors[[1, 2, 2]], dim=2).mean(dim=1)
+    found = StatesCosineJudge(states).score(pairs)
+    np.testing.assert_allclose(found, (1 + near) / 2, atol=1e-6)
+    assert StatesCosineJudge(states).score([]).shape == (0,)
+    same = StatesCosineJudge(states).score([JudgeInput("who?", "ann", "ann")])
+    np.testing.assert_allclose(same, 1, atol=1e-6)
 
 
 class Known(OwnStates):
