@@ -32,17 +32,32 @@ class QuestionsError(ValueError):
     """Questions that cannot be made; one line with the fault and the fix."""
 
 
+Template = int | str | tuple[int, int]
+
+
 class Split(Section):
-    """``each`` questions of every template; of ``chain_sum`` a template is [terms, digits]."""
+    """``each`` questions of every template; see :class:`Source` for what a template is."""
 
     each: int = Field(ge=1)
-    templates: tuple[int | tuple[int, int], ...]
+    templates: tuple[Template, ...]
+
+
+class Kind(Section):
+    """A kind of question: a data set of the generator and how it is set."""
+
+    dataset: str
+    settings: dict[str, Any] = {}
 
 
 class Source(Section):
-    """One benchmark: a data set of the generator and its splits, whose templates differ."""
+    """One benchmark: a data set of the generator and its splits, whose templates differ.
 
-    dataset: Literal["gsm_symbolic", "chain_sum"]
+    A template of ``gsm_symbolic`` is a number of the generator's, one of ``chain_sum`` is
+    [terms, digits], and one of ``several`` names one of ``kinds``.
+    """
+
+    dataset: Literal["gsm_symbolic", "chain_sum", "several"]
+    kinds: dict[str, Kind] = {}
     splits: dict[Literal["train", "dev", "test"], Split]
 
 
@@ -65,6 +80,9 @@ def load_plan(path: Path) -> Plan:
     except (ValidationError, yaml.YAMLError) as error:
         raise QuestionsError(f"{path}: {error}") from None
     for name, source in plan.benchmarks.items():
+        named = {t for part in source.splits.values() for t in part.templates if isinstance(t, str)}
+        if unknown := sorted(named - set(source.kinds)):
+            raise QuestionsError(f"{path}: {name}: no kind {unknown[0]!r}; add it to kinds")
         owners: dict[Any, str] = {}
         for split, part in source.splits.items():
             for template in part.templates:
@@ -103,9 +121,9 @@ def make_questions(plan: Plan) -> Iterator[dict[str, Any]]:
                     )
                     key = f"{name}/{label}/{number}"
                     rng = Random(f"{plan.seed}/{key}")
-                    text, gold = _drawn(source.dataset, template, rng)
+                    text, gold = _drawn(source, template, rng)
                     while text in texts:  # a template with few names repeats itself
-                        text, gold = _drawn(source.dataset, template, rng)
+                        text, gold = _drawn(source, template, rng)
                     texts.add(text)
                     yield {
                         "question_id": key, "benchmark": name, "split": split, "template": label,
@@ -113,20 +131,25 @@ def make_questions(plan: Plan) -> Iterator[dict[str, Any]]:
                     }  # fmt: skip
 
 
-def _drawn(dataset: str, template: int | tuple[int, int], rng: Random) -> tuple[str, str]:
+def _drawn(source: Source, template: Template, rng: Random) -> tuple[str, str]:
     """Return a question of a template and its answer."""
     import reasoning_gym
 
-    if isinstance(template, tuple):
-        terms, digits = template
-        found = reasoning_gym.create_dataset(
-            dataset, size=1, seed=rng.randrange(2**31), min_terms=terms, max_terms=terms,
-            min_digits=digits, max_digits=digits,
-        )[0]  # fmt: skip
-    else:
-        templates = reasoning_gym.create_dataset(dataset, size=1, seed=0).generators
+    if isinstance(template, int):
+        templates = reasoning_gym.create_dataset(source.dataset, size=1, seed=0).generators
         found = templates[template](rng, 1.0)
+    else:
+        kind = source.kinds[template] if isinstance(template, str) else sized(*template)
+        seed = rng.randrange(2**31)
+        found = reasoning_gym.create_dataset(kind.dataset, size=1, seed=seed, **kind.settings)[0]
     return " ".join(found["question"].split()), str(found["answer"])
+
+
+def sized(terms: int, digits: int) -> Kind:
+    """Return sums of so many terms of so many digits."""
+    return Kind(dataset="chain_sum", settings={
+        "min_terms": terms, "max_terms": terms, "min_digits": digits, "max_digits": digits,
+    })  # fmt: skip
 
 
 def stored_questions(name: str, path: Path = FOLDER / "questions.parquet") -> tuple[Question, ...]:
