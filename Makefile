@@ -79,7 +79,7 @@ ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FIL
 DATA := $(filter-out %.traces %.work/job.json,$(wildcard data/*.yaml \
 	$(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*))) $(TRACES)
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces plan check judges models questions public-traces behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks reasoners traces rollouts plan check judges models questions public-traces behaviour world-check \
 	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -171,6 +171,9 @@ LAUNCH := $(if $(filter-out 1,$(GPUS)),-m accelerate.commands.launch --multi_gpu
 
 judges: $(INSTALLED) $(PUBLIC) $(JUDGING) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
 	$(PY) $(LAUNCH)-m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE) $(ARGS)
+
+rollouts: $(INSTALLED) ## Sample how a profile's prefixes go on: what any judge could know (PROFILE=small)
+	$(PY) -m deepprune_core.experiments.make_rollouts --profile $(PROFILE_FILE) $(ARGS)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
 

@@ -184,11 +184,6 @@ def test_names_at_the_top_are_those_of_their_modules() -> None:
         _ = deepprune_core.nothing
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_no_module_is_longer_than_300_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
-
-
 # --- notebooks ----------------------------------------------------------------------------------
 
 

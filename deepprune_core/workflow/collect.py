@@ -214,11 +214,25 @@ def shard_of(text: str) -> tuple[int, int]:
     return int(place), int(count)
 
 
+def engine_options() -> argparse.ArgumentParser:
+    """Return the options of :func:`open_local_engine`, a parent of parsers."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument
+    add("--engine", choices=("vllm", "transformers"), default="vllm", help="without --url")
+    add("--parallel", type=int, default=256, help="traces at once")
+    add("--tensor-parallel", type=int, default=1, help="GPUs that share each layer")
+    add("--pipeline-parallel", type=int, default=1, help="groups of GPUs that share the layers")
+    add("--data-parallel", type=int, default=1, help="copies of the model")
+    add("--backend", choices=("mp", "ray"), help="how vLLM starts its workers")
+    add("--eager", action="store_true", help="no CUDA graphs: starts faster, runs slower")
+    return parser
+
+
 def options_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argparse.ArgumentParser(
         prog="python -m deepprune_core.workflow.collect", description=main.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[engine_options()], formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Two machines with one folder:  --shard 0/2  and  --shard 1/2\n"
         "Two servers that run already:  --url http://a:8000/v1 --url http://b:8000/v1\n"
         "Eight GPUs of one machine:     --tensor-parallel 4 --data-parallel 2\n"
@@ -231,13 +245,6 @@ def options_parser() -> argparse.ArgumentParser:
     add("--shard", type=shard_of, default=(0, 1), metavar="I/K", help="every K-th question")
     add("--url", action="append", help="address of an OpenAI-compatible server; may be repeated")
     add("--served-name", help="the model's name there (default: the first it serves)")
-    add("--engine", choices=("vllm", "transformers"), default="vllm", help="without --url")
-    add("--parallel", type=int, default=256, help="traces at once")
-    add("--tensor-parallel", type=int, default=1, help="GPUs that share each layer")
-    add("--pipeline-parallel", type=int, default=1, help="groups of GPUs that share the layers")
-    add("--data-parallel", type=int, default=1, help="copies of the model")
-    add("--backend", choices=("mp", "ray"), help="how vLLM starts its workers")
-    add("--eager", action="store_true", help="no CUDA graphs: starts faster, runs slower")
     add("--limit", type=int, help="only the first questions of each benchmark, to try it out")
     return parser
 

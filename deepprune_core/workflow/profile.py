@@ -20,6 +20,7 @@ from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.collection import Collection
 from deepprune_core.workflow.encode_once import EncodeOnceSection
 from deepprune_core.workflow.own_states import OwnStatesSection
+from deepprune_core.workflow.rollouts import RolloutsSection
 from deepprune_core.workflow.section import Section
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +28,22 @@ TRACES_VARIABLE = "DEEPPRUNE_TRACES"
 JUDGE_VARIABLE = "DEEPPRUNE_JUDGE"
 
 
-def model_place(name: str) -> Path | str:
-    """Return a model's folder below the repository's root; what is none there is a hub name."""
-    return ROOT / name if (ROOT / name).is_dir() else name
-
-
 class ProfileError(ValueError):
     """A profile that cannot be used; one line with file, key and fix."""
+
+
+def model_place(name: str) -> Path | str:
+    """Return a model's folder below the repository's root; what is none there is a hub name.
+
+    Raises:
+        ProfileError: it is one of those that ``make models`` fetches, and is not there yet.
+    """
+    if (ROOT / name).is_dir():
+        return ROOT / name
+    folder, _, model = name.rpartition("/")
+    if folder == "build/models":
+        raise ProfileError(f"{name}: no such model yet; run `make models MODELS={model}`")
+    return name
 
 
 class Split(Section):
@@ -245,6 +255,7 @@ class Profile(Section):
     pruning: Pruning = Pruning()
     deepconf: DeepConfSection = DeepConfSection()
     live: Live | None = None
+    rollouts: RolloutsSection | None = None
     ceiling: bool = False  # whether the world knows what a prefix can tell
     bootstrap_draws: int = Field(1000, ge=10)
     sentence_bert: str | None = None

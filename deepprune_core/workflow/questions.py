@@ -46,7 +46,7 @@ class Kind(Section):
     """A kind of question: a data set of the generator and how it is set."""
 
     dataset: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Source(Section):
@@ -57,7 +57,7 @@ class Source(Section):
     """
 
     dataset: Literal["gsm_symbolic", "chain_sum", "several"]
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = Field(default_factory=dict)
     splits: dict[Literal["train", "dev", "test"], Split]
 
 

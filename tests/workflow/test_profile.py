@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deepprune_core.workflow.profile import ROOT, ProfileError, load_profile
+from deepprune_core.workflow.profile import ROOT, ProfileError, load_profile, model_place
 
 PROFILES = sorted((ROOT / "deepprune_core" / "profiles").glob("*.yaml"))
 GOOD = "name: x\ncaption: c\ntraces: {redundancy: [a.parquet]}\n"
@@ -52,3 +52,10 @@ def test_a_fault_is_told_in_one_line_with_the_file(text, words, tmp_path, monkey
 def test_a_missing_profile_names_those_that_exist(tmp_path):
     with pytest.raises(ProfileError, match="mini"):
         load_profile(tmp_path / "nope.yaml")
+
+
+def test_a_model_that_is_fetched_first_is_named_with_its_command() -> None:
+    with pytest.raises(ProfileError, match="run `make models MODELS=qwen-99b`"):
+        model_place("build/models/qwen-99b")
+    assert model_place("Qwen/Qwen2.5-Coder-1.5B-Instruct") == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+    assert model_place("data/miniature/models/birch") == ROOT / "data/miniature/models/birch"
