@@ -238,3 +238,35 @@ def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
     axes.grid(False, axis="y")
     axes.set(xlabel="tokens (grey: not generated)", title=title)
     return drawn
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A reader's AUROC within questions, by the share of a trace that it reads."""
+
+    label: str
+    share: list[float]
+    values: list[Interval]
+
+
+@styled
+def share_lines(lines: Sequence[Shares]) -> Figure:
+    """Return how well readers rank pairs, from the first words to the last that are read."""
+    drawn = figure(1, size=(7.4, 4.8))
+    axes = drawn.axes[0]
+    for i, line in enumerate(lines):
+        at = 100 * np.array(line.share) + 0.4 * (i - (len(lines) - 1) / 2)
+        middle = np.array([v.value for v in line.values])
+        low = middle - np.array([v.low for v in line.values])
+        high = np.array([v.high for v in line.values]) - middle
+        top = i == len(lines) - 1
+        axes.errorbar(
+            at, middle, yerr=np.array([low, high]), fmt="D-" if top else "o-", capsize=3,
+            lw=2.4 if top else 1.6, color="black" if top else PALETTE[i], label=line.label,
+        )  # fmt: skip
+    axes.axhline(0.5, color=GREY, lw=1, ls=":")
+    axes.text(axes.get_xlim()[1], 0.5, "chance", color=GREY, ha="right", va="bottom", fontsize=9)
+    axes.set(xlabel="share of a trace that is read (%)", ylabel="AUROC within questions",
+             ylim=(min(0.4, *(v.low for line in lines for v in line.values)), 1.02))  # fmt: skip
+    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return drawn

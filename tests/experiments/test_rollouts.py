@@ -10,8 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from deepprune_core.experiments.known import (
+    HALF,
+    known_table,
+    known_words,
+    what_can_be_known,
+    what_is_known,
+)
 from deepprune_core.experiments.make_rollouts import main
+from deepprune_core.experiments.readers import NUMBERS
 from deepprune_core.experiments.rollouts import (
+    CEILING,
     RolloutJudge,
     prefixes_of,
     rolled_cuts,
@@ -19,6 +28,7 @@ from deepprune_core.experiments.rollouts import (
     rollouts_settings,
 )
 from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.text import NOTHING
 from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.formats.trace_files import read_traces, write_parquet
 from deepprune_core.judging.inputs import JudgeInput
@@ -127,3 +137,22 @@ def test_a_job_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> N
     other.write_text(profile.read_text().replace("job: birch-all", "job: oak-all"))
     with pytest.raises(ValueError, match="got 'oak-all'"):
         rollouts_settings(Run(load_profile(other), tmp_path, tmp_path))
+
+
+def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> None:
+    run = Run(load_profile(profile), tmp_path, tmp_path)
+    tokenizer = judge_tokenizer(run)
+    known = what_is_known(run, tokenizer)
+    assert [(r.cut.k, r.name) for _, r in known] == [
+        (k, name) for k in (20, 60) for name in (NUMBERS, HALF, CEILING)
+    ]
+    table = known_table(run, known)
+    floor, top = (
+        {r.cut.k: r.within.value for _, r in known if r.name == n} for n in (NUMBERS, CEILING)
+    )
+    for row, k in ((0, 20), (3, 60)):
+        ways = (table.rows[row][-1], table.rows[row + 2][-1])
+        assert ways == (("0", "100") if top[k] > floor[k] else (NOTHING, NOTHING))
+    assert "60 tokens" in known_words(run, known)
+    assert what_can_be_known(run, tokenizer) == table
+    assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()
