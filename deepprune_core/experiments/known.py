@@ -28,7 +28,7 @@ def what_is_known(run: Run, tokenizer: Any) -> Known:
     for rolled in sorted(rolled_cuts(run, tokenizer), key=lambda one: one.cut.k):
         judges: dict[str, Judge] = {NUMBERS: NumberOverlapJudge()}
         if run.profile.judge.own_states is not None:
-            judges.update(states_judges(run, rolled.cut, tokenizer))
+            judges.update(states_judges(run, rolled.cut))
         judges[HALF] = rolled.judge(settings.continuations // 2)
         judges[CEILING] = rolled.judge(settings.continuations)
         found += [

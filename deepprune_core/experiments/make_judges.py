@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -40,7 +41,14 @@ from deepprune_core.experiments.judges import (
 )
 from deepprune_core.experiments.online import stored_questions
 from deepprune_core.experiments.own_states import NAME as OWN_STATES
-from deepprune_core.experiments.own_states import states_judges, states_settings
+from deepprune_core.experiments.own_states import (
+    head_file,
+    open_states,
+    states_judges,
+    states_settings,
+    texts_in,
+    train_heads,
+)
 from deepprune_core.experiments.run import GradedTraces, Run
 from deepprune_core.experiments.stored_scores import open_scores, score_everything
 from deepprune_core.experiments.table1 import SCORES
@@ -171,19 +179,23 @@ def make_once(run: Run) -> None:
 
 
 def score_states(run: Run) -> None:
-    """Train the judge from the reasoner's own states and score the test pairs, cut by cut.
+    """Train the judges from the reasoner's own states and score the test pairs, cut by cut.
 
-    At the cut that prunes, the pairs that Table 2 replays are scored as well.
-
-    A cut whose scores are there is not read again.
+    At the cut that prunes, the pairs that Table 2 replays are scored as well. A cut whose scores
+    are there is not read again.
     """
-    tokenizer = judge_tokenizer(run)
-    for k in states_settings(run).tokens:
-        cut = Truncation("tokens", k)
-        tests = test_data(run, cut, tokenizer)
-        for name, judge in states_judges(run, cut, tokenizer).items():
-            for data in tests:
-                judge.score(data.inputs)
+    tokenizer, opened = judge_tokenizer(run), cache(lambda: open_states(run))
+    cuts = [Truncation("tokens", k) for k in states_settings(run).tokens]
+    if not all(head_file(run, cut).is_file() for cut in cuts):
+        train_heads(run, cuts, opened(), tokenizer)
+    tests = {cut: test_data(run, cut, tokenizer) for cut in cuts}
+    judges = {cut: states_judges(run, cut, opened) for cut in cuts}
+    pairs = {cut: [pair for data in tests[cut] for pair in data.inputs] for cut in cuts}
+    if not all(judge.knows(pairs[cut]) for cut in cuts for judge in judges[cut].values()):
+        opened().vectors([text for cut in cuts for text in texts_in(pairs[cut])])
+    for cut in cuts:
+        for name, judge in judges[cut].items():
+            judge.score(pairs[cut])
             if name == OWN_STATES and cut == run.cuts.online():
                 for traces in run.online:
                     stored_questions(traces, judge, cut, tokenizer)

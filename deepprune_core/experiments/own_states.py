@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 
 from deepprune_core.experiments.judges import best_device
 from deepprune_core.experiments.run import Run
+from deepprune_core.experiments.skill import within_values
+from deepprune_core.judging.encode_once import Text, texts_of
 from deepprune_core.judging.inputs import Judge, JudgeInput, first_readings
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_scores import file_digest
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
-from deepprune_core.metrics import auroc
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
 from deepprune_core.workflow.collect import prompt_of
@@ -25,7 +27,7 @@ from deepprune_core.workflow.own_states import OwnStatesSection
 from deepprune_core.workflow.profile import ROOT, model_place
 
 if TYPE_CHECKING:
-    from deepprune_core.judging.own_states import OwnStates, OwnStatesJudge
+    from deepprune_core.judging.own_states import OwnStates, StatesHead
 
 NAME = "the reasoner's own states"
 COSINE = "cosine of the reasoner's own states"
@@ -69,45 +71,82 @@ def asked_as_sampled(plan: Collection, name: str, tokenizer: Any) -> Callable[[s
     return lambda text: asked(Question("", text))
 
 
-def train_states(run: Run, cut: Truncation, states: OwnStates, tokenizer: Any) -> OwnStatesJudge:
-    """Return the judge trained at a cut, its penalties chosen on the development questions."""
-    from deepprune_core.judging.own_states import OwnStatesJudge
+def head_file(run: Run, cut: Truncation) -> Path:
+    """Return where the trained judge of a cut is kept: a few thousand numbers."""
+    return ROOT / states_settings(run).heads / f"own-states-{cut.k}-{cut.kind}.safetensors"
+
+
+def train_heads(run: Run, cuts: Sequence[Truncation], states: OwnStates, tokenizer: Any) -> None:
+    """Train and keep the judges that are missing; penalties are chosen on development questions.
+
+    All prefixes are read first: the shorter ones are part of the longer ones.
+    """
+    from deepprune_core.judging.own_states import OwnStatesJudge, learned_head
 
     settings = states_settings(run)
+    taught = {
+        cut: [
+            judge_data(found.traces, found.pairs, cut, tokenizer)
+            for found in (run.teaching("train"), run.teaching("development"))
+        ]
+        for cut in cuts if not head_file(run, cut).is_file()
+    }  # fmt: skip
+    states.vectors(
+        [text for both in taught.values() for data in both for text in texts_in(data.inputs)]
+    )
+    for cut, (train, held_out) in taught.items():
+        heads = [
+            learned_head(states, train.inputs, train.same, ridge=ridge, penalty=penalty)
+            for ridge, penalty in product(settings.ridges, settings.penalties)
+        ]
 
-    def pairs_of(source: str) -> JudgeData:
-        found = run.teaching(source)  # type: ignore[arg-type]
-        return judge_data(found.traces, found.pairs, cut, tokenizer)
+        def skill(head: StatesHead, data: JudgeData = held_out) -> float:
+            scores = OwnStatesJudge(states, head).score(data.inputs)
+            return float(np.nanmean(within_values(data, scores)))
 
-    train, held_out = pairs_of("train"), pairs_of("development")
-    judges = [
-        OwnStatesJudge(states, ridge=ridge, penalty=penalty).fit(train.inputs, train.same)
-        for ridge, penalty in product(settings.ridges, settings.penalties)
-    ]
-    return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
+        replace(max(heads, key=skill), lessons=lessons_of(run)).save(head_file(run, cut))
 
 
-def states_judges(run: Run, cut: Truncation, tokenizer: Any) -> dict[str, CachedJudge]:
+def lessons_of(run: Run) -> str:
+    """Return what the judges are taught from, as text: files, layers, prompt, penalties."""
+    settings, plan, traces = states_settings(run), run.profile.collect, run.profile.traces
+    assert plan is not None
+    files = [file_digest(ROOT / path) for path in (traces.train, traces.development) if path]
+    return repr((files, settings.layers, plan.instruction, settings.ridges, settings.penalties))
+
+
+def texts_in(inputs: Sequence[JudgeInput]) -> list[Text]:
+    """Return the questions and prefixes of some pairs, each once."""
+    return list(dict.fromkeys(text for pair in inputs for text in texts_of(pair)))
+
+
+def states_judges(
+    run: Run, cut: Truncation, opened: Callable[[], OwnStates] | None = None
+) -> dict[str, CachedJudge]:
     """Return the trained judge of a cut and the cosine, by name, with their stored scores.
 
-    At the first new pair the reasoner is loaded, once for both, and the first is trained.
+    ``opened`` gives the reader for what is not stored; by default it is loaded then, once.
+
+    Raises:
+        FileNotFoundError: the judge is not trained yet.
+        ValueError: it was trained on other lessons than the profile's.
     """
-    from deepprune_core.judging.own_states import StatesCosineJudge
+    from deepprune_core.judging.own_states import OwnStatesJudge, StatesCosineJudge, StatesHead
 
     settings, plan = states_settings(run), run.profile.collect
     assert plan is not None
-    traces, opened = run.profile.traces, cache(lambda: open_states(run))
-    taught = [ROOT / path for path in (traces.train, traces.development) if path is not None]
-    source = model_place(plan.reasoners[settings.reasoner].model)
-    folders = [source] if isinstance(source, Path) else []
-    lessons = (settings.ridges, settings.penalties, *map(file_digest, taught))
+    opened = opened or cache(lambda: open_states(run))
+    source, file = model_place(plan.reasoners[settings.reasoner].model), head_file(run, cut)
+    head, folders = StatesHead.load(file), [source] if isinstance(source, Path) else []
+    if head.lessons != lessons_of(run):
+        raise ValueError(f"{file}: trained on other traces or settings; delete it, `make judges`")
 
     def cached(judge: Callable[[], Judge], *settled: object) -> CachedJudge:
         found = folder_fingerprint(folders, (*settled, cut, settings.layers, plan.instruction))
         return CachedJudge(judge, ScoreCache(found, ROOT / settings.scores))
 
     return {
-        NAME: cached(lambda: train_states(run, cut, opened(), tokenizer), NAME, *lessons),
+        NAME: cached(lambda: OwnStatesJudge(opened(), head), NAME, file_digest(file)),
         COSINE: cached(lambda: StatesCosineJudge(opened()), COSINE),
     }
 
@@ -124,7 +163,7 @@ class StoredStatesJudge:
         assert plan is not None
         from deepprune_core.judging.own_states import AskedTexts
 
-        self.cached = states_judges(run, cut, tokenizer)[NAME]
+        self.cached = states_judges(run, cut)[NAME]
         asked = asked_as_sampled(plan, settings.reasoner, tokenizer)
         self.text_tokens = AskedTexts(tokenizer, asked).text_tokens
 

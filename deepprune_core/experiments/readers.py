@@ -87,7 +87,7 @@ def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
     for cut in (Truncation("tokens", k) for k in settings.tokens):
         data = test_data(run, cut, tokenizer)
         found.append(assess(run, NUMBERS, NumberOverlapJudge(), data, cut))
-        for name, judge in states_judges(run, cut, tokenizer).items():
+        for name, judge in states_judges(run, cut).items():
             found.append(assess(run, name, judge, data, cut))
             judge.save()
     return found

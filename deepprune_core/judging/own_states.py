@@ -12,16 +12,22 @@ it was trained on. :class:`StatesCosineJudge` compares two vectors without train
 :class:`OwnStatesJudge` looks at less, and more closely. From each prefix's vector a ridge
 regression first estimates how many of the question's other traces it will agree with: prefixes
 that are sure of their end agree more often. A logistic regression then looks at both estimates,
-at the cosine of the two vectors in every layer, and at the numbers that both texts share.
+at the cosine of the two vectors in every layer, and at the numbers that both texts share. Both
+are linear, so all that is learned is a few thousand numbers (:class:`StatesHead`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
 from tqdm import tqdm
 
 from deepprune_core.judging.encode_once import Text, texts_of
@@ -32,6 +38,7 @@ from deepprune_core.judging.pair_regression import PairRegression, refuse_one_ki
 from deepprune_core.judging.prompts import EncodedPair
 
 FOLDS = 5
+PARTS = ("sure", "sure_bias", "pair", "pair_bias")
 
 
 class AskedTexts:
@@ -90,24 +97,27 @@ class OwnStates:
     def vectors(self, texts: Sequence[Text]) -> np.ndarray:
         """Return each prefix's mean states: ``(n, layers, hidden)`` float32.
 
-        What was read before is not read again.
+        What was read before is not read again, and a prefix is read along with a longer one that
+        begins with it: a causal model's states do not depend on what follows.
         """
         new = [text for text in dict.fromkeys(texts) if text not in self.kept]
         rows = [self.texts.encode(text) for text in new]
+        within = begun_alike(rows)
         groups: dict[bytes, list[int]] = {}
-        for i, row in enumerate(rows):
-            groups.setdefault(row.head.tobytes(), []).append(i)
+        for i in within:
+            groups.setdefault(rows[i].head.tobytes(), []).append(i)
         with torch.no_grad(), tqdm(total=len(new), desc="read", unit="prefix", delay=5) as bar:
-            for members, batch in packed_passes(
+            for longest, batch in packed_passes(
                 rows, map(np.array, groups.values()), self.batch_tokens
             ):
-                for i, vector in zip(members.tolist(), self._means(batch), strict=True):
-                    self.kept[new[i]] = vector
-                bar.update(len(members))
+                for i, states in zip(longest.tolist(), self._states(batch), strict=True):
+                    for j in within[i]:
+                        self.kept[new[j]] = states[:, : len(rows[j].tail)].mean(dim=1).numpy()
+                    bar.update(len(within[i]))
         return np.array([self.kept[text] for text in texts])
 
-    def _means(self, batch: PackedBatch) -> np.ndarray:
-        """Return the mean states of a pass's prefixes: (prefixes, layers, hidden)."""
+    def _states(self, batch: PackedBatch) -> Iterator[Tensor]:
+        """Yield the states of each of a pass's prefixes, float32: (layers, tokens, hidden)."""
         decoder, taken = self.model.get_decoder(), {}
 
         def keep(layer: int) -> Callable[..., None]:
@@ -123,10 +133,29 @@ class OwnStates:
         finally:
             for hook in hooks:
                 hook.remove()
-        weights = here.own.float() / here.own.sum(dim=1, keepdim=True)
-        means = [torch.einsum("tl,tlh->th", weights, taken[n].float()[here.row])
-                 for n in self.layers]  # fmt: skip
-        return torch.stack(means, dim=1).cpu().numpy()
+        for row, own in zip(here.row, here.own, strict=True):
+            yield torch.stack([taken[n][row][own].float() for n in self.layers]).cpu()
+
+
+def begun_alike(rows: Sequence[EncodedPair]) -> dict[int, list[int]]:
+    """Return the rows (indices) that begin no other, each with those that begin it and itself.
+
+    In lexicographic order a row that begins another begins the one right after it.
+    """
+
+    def key(i: int) -> tuple[bytes, list[int]]:
+        return rows[i].head.tobytes(), rows[i].tail.tolist()
+
+    found: dict[int, list[int]] = {}
+    longest = after = None
+    for i in sorted(range(len(rows)), key=key, reverse=True):
+        mine = key(i)
+        if longest is None or after is None or mine != (after[0], after[1][: len(mine[1])]):
+            longest = i
+            found[longest] = []
+        found[longest].append(i)
+        after = mine
+    return found
 
 
 class StatesCosineJudge:
@@ -182,65 +211,126 @@ class SelfJudge(PairRegression):
         return first, second
 
 
-class OwnStatesJudge:
-    """P(same) from the states of :class:`OwnStates`; :meth:`fit` comes before :meth:`score`.
+@dataclass(frozen=True)
+class StatesHead:
+    """What was learned: ``sure`` (layers * hidden,) and ``pair`` (features,), each with a bias.
 
-    Args:
-        states: reads the prefixes.
-        ridge: L2 penalty of the estimate of agreement, on standardised states.
-        penalty: L2 penalty of the pair's logistic regression (the inverse of scikit-learn's C).
+    ``lessons`` names what it was learned from.
     """
 
-    def __init__(self, states: OwnStates, *, ridge: float = 1e4, penalty: float = 1.0) -> None:
-        from sklearn.linear_model import LogisticRegression, Ridge
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+    sure: np.ndarray
+    sure_bias: float
+    pair: np.ndarray
+    pair_bias: float
+    lessons: str = ""
 
-        self.states = states
-        self._agrees = make_pipeline(StandardScaler(), Ridge(alpha=ridge))
-        self._pairs = make_pipeline(
-            StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=1_000)
-        )
+    def save(self, path: Path) -> None:
+        """Write it as safetensors, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".tmp")
+        parts = {name: np.asarray(getattr(self, name), np.float32) for name in PARTS}
+        save_file(parts, fresh, {"lessons": self.lessons})
+        fresh.replace(path)
 
-    def fit(self, inputs: Sequence[JudgeInput], same: np.ndarray) -> Self:
-        """Train on all labelled pairs of some questions; ``same``: (n,) bool.
-
-        The estimates that the pairs' regression learns from are made for questions which the
-        ridge regression has not seen, in five folds of questions.
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
 
         Raises:
-            ValueError: only one label occurs, or there are fewer than five questions.
+            FileNotFoundError: there is no such file.
+            ValueError: it holds something else.
         """
-        from sklearn.model_selection import GroupKFold, cross_val_predict
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no trained head; run `make judges` for own-states")
+        with safe_open(path, "np") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            lessons = (file.metadata() or {}).get("lessons", "")
+        if set(found) != set(PARTS):
+            raise ValueError(f"{path}: expected {', '.join(PARTS)}, got {', '.join(found)}")
+        return cls(found["sure"], float(found["sure_bias"]), found["pair"],
+                   float(found["pair_bias"]), lessons)  # fmt: skip
 
-        refuse_one_kind(same)
-        places, sides = _placed(inputs)
-        texts = list(places)
-        questions = [question for question, _ in texts]
-        if len(set(questions)) < FOLDS:
-            raise ValueError(
-                f"expected pairs of at least {FOLDS} questions, got {len(set(questions))}"
-            )
-        met = np.bincount(sides.ravel(), minlength=len(texts))
-        agreed = np.bincount(sides.ravel(), np.repeat(same, 2).astype(float), len(texts)) / met
-        states = self.states.vectors(texts)
-        flat = states.reshape(len(texts), -1)
-        honest = cross_val_predict(
-            self._agrees, flat, agreed, groups=questions, cv=GroupKFold(FOLDS)
-        )
-        self._agrees.fit(flat, agreed)
-        self._pairs.fit(self._features(inputs, states, sides, honest), same)
-        return self
+
+def learned_head(
+    states: OwnStates, inputs: Sequence[JudgeInput], same: np.ndarray, *,
+    ridge: float = 1e3, penalty: float = 100.0,
+) -> StatesHead:  # fmt: skip
+    """Train on all labelled pairs of some questions; ``same``: (n,) bool.
+
+    The ridge regression learns each prefix's agreement less its question's mean, from states less
+    their question's mean: which questions are easy is no news about a prefix. What the pairs'
+    regression learns from is estimated for questions that the ridge regression has not seen, in
+    five folds of questions.
+
+    Args:
+        ridge: L2 penalty of the estimate of agreement, on standardised states.
+        penalty: L2 penalty of the pair's logistic regression (the inverse of scikit-learn's C).
+
+    Raises:
+        ValueError: only one label occurs, or there are fewer than five questions.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+
+    refuse_one_kind(same)
+    places, sides = _placed(inputs)
+    texts = list(places)
+    _, questions = np.unique([question for question, _ in texts], return_inverse=True)
+    if questions.max() + 1 < FOLDS:
+        raise ValueError(f"expected pairs of at least {FOLDS} questions, got {questions.max() + 1}")
+    met = np.bincount(sides.ravel(), minlength=len(texts))
+    agreed = np.bincount(sides.ravel(), np.repeat(same, 2).astype(float), len(texts)) / met
+    vectors = states.vectors(texts)
+    flat, honest = vectors.reshape(len(texts), -1), np.zeros(len(texts))
+    for seen, unseen in GroupKFold(FOLDS).split(flat, groups=questions):
+        weights, bias = _sureness(flat[seen], agreed[seen], questions[seen], ridge)
+        honest[unseen] = flat[unseen] @ weights + bias
+    features = _features(inputs, vectors, sides, honest)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale[scale == 0] = 1
+    model = LogisticRegression(C=1 / penalty, max_iter=1_000).fit((features - mean) / scale, same)
+    pair = model.coef_[0] / scale
+    return StatesHead(
+        *_sureness(flat, agreed, questions, ridge), pair, float(model.intercept_[0] - mean @ pair)
+    )
+
+
+def _sureness(
+    flat: np.ndarray, agreed: np.ndarray, questions: np.ndarray, ridge: float
+) -> tuple[np.ndarray, float]:
+    """Return weights (features,) and bias that estimate agreement from states (n, features)."""
+    from sklearn.linear_model import Ridge
+
+    mean, scale = flat.mean(axis=0), flat.std(axis=0)
+    scale[scale == 0] = 1
+
+    def deviations(values: np.ndarray) -> np.ndarray:
+        counts = np.bincount(questions)[:, None]
+        sums = np.zeros((len(counts), values.shape[1]))
+        np.add.at(sums, questions, values)
+        return np.asarray(values - (sums / np.maximum(counts, 1))[questions])
+
+    model = Ridge(alpha=ridge, fit_intercept=False)
+    model.fit(deviations((flat - mean) / scale), deviations(agreed[:, None])[:, 0])
+    weights = model.coef_ / scale
+    return weights, float(-mean @ weights)
+
+
+class OwnStatesJudge:
+    """P(same) from the states of :class:`OwnStates` and what :func:`learned_head` learned."""
+
+    def __init__(self, states: OwnStates, head: StatesHead) -> None:
+        self.states, self.head = states, head
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return P(same) per pair: ``(n,)`` float64; the order of a pair does not matter."""
         if not len(inputs):
             return np.zeros(0)
         places, sides = _placed(inputs)
-        states = self.states.vectors(list(places))
-        sure = self._agrees.predict(states.reshape(len(places), -1))
-        features = self._features(inputs, states, sides, sure)
-        return np.asarray(self._pairs.predict_proba(features)[:, 1])
+        states, head = self.states.vectors(list(places)), self.head
+        sure = states.reshape(len(places), -1) @ head.sure + head.sure_bias
+        logits = _features(inputs, states, sides, sure) @ head.pair + head.pair_bias
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
     def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
@@ -250,15 +340,14 @@ class OwnStatesJudge:
         """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
         return self.states.texts.text_tokens(texts)
 
-    def _features(
-        self, inputs: Sequence[JudgeInput], states: np.ndarray, sides: np.ndarray,
-        sure: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """Return (pairs, layers + 4): cosines, both estimates as sum, product, gap, numbers."""
-        cosine = _cosines(states, sides)
-        a, b = sure[sides[:, 0]], sure[sides[:, 1]]
-        shared = NumberOverlapJudge().score(inputs)
-        return np.column_stack([cosine, a + b, a * b, np.abs(a - b), shared])
+
+def _features(
+    inputs: Sequence[JudgeInput], states: np.ndarray, sides: np.ndarray, sure: np.ndarray
+) -> np.ndarray:
+    """Return (pairs, layers + 4): cosines, both estimates as sum, product, gap, numbers."""
+    a, b = sure[sides[:, 0]], sure[sides[:, 1]]
+    shared = NumberOverlapJudge().score(inputs)
+    return np.column_stack([_cosines(states, sides), a + b, a * b, np.abs(a - b), shared])
 
 
 def _placed(inputs: Sequence[JudgeInput]) -> tuple[dict[Text, int], np.ndarray]:

@@ -182,6 +182,10 @@ class CachedJudge:
         rows = self._look_up(inputs, count=False)
         return np.array([tokens for _, tokens in rows], dtype=np.int64)
 
+    def knows(self, inputs: Sequence[JudgeInput]) -> bool:
+        """Return whether the cache holds all of these pairs."""
+        return all(self.cache.get(self.cache.key(pair)) is not None for pair in inputs)
+
     def save(self) -> None:
         """Write the cache to its file."""
         self.cache.save()

@@ -15,12 +15,14 @@ class OwnStatesSection(Section):
     ``reasoner`` names one of ``collect.reasoners``, whose model reads its own prefixes and those
     of the unseen reasoners; ``layers``: after which its states are taken, from 1. ``tokens``: the
     cuts at which it is trained and tested. ``ridges`` and ``penalties`` are tried, and chosen on
-    the development questions. ``scores`` holds its scores of the test pairs at every cut.
+    the development questions, within questions. ``heads`` holds what was learned, ``scores`` the
+    scores of the test pairs at every cut.
     """
 
     reasoner: str
     layers: tuple[int, ...] = Field(min_length=1)
     tokens: tuple[int, ...] = Field(min_length=1)
-    ridges: tuple[float, ...] = (1e3, 1e4, 1e5)
-    penalties: tuple[float, ...] = (1.0, 100.0)
+    ridges: tuple[float, ...] = (1e3, 1e4)
+    penalties: tuple[float, ...] = (1.0, 100.0, 10_000.0)
+    heads: Path
     scores: Path

@@ -37,7 +37,7 @@ judge:
   base: {0}/birch
   own_states:
     {{reasoner: birch, layers: [2, 3], tokens: [40], ridges: [100, 1000], penalties: [1],
-     scores: {0}/scores.parquet}}
+     heads: {0}/heads, scores: {0}/scores.parquet}}
 collect:
   folder: {0}
   instruction: "Answer."
@@ -99,15 +99,16 @@ def test_it_prunes_with_stored_scores_and_a_prefix_costs_its_reading(
     assert len(found.questions[0]) == 12
 
 
-def test_other_lessons_ask_for_other_scores(profile: Path, tmp_path: Path) -> None:
+def test_a_judge_of_other_lessons_is_refused(profile: Path, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
     cut = Truncation("tokens", 40)
-    first = states_judges(run, cut, None)[NAME].cache.fingerprint
-    assert first != states_judges(run, Truncation("tokens", 41), None)[NAME].cache.fingerprint
+    states_judges(run, cut)
+    with pytest.raises(FileNotFoundError, match="no trained head; run `make judges`"):
+        states_judges(run, Truncation("tokens", 41))
     other = profile.with_name("other.yaml")
     other.write_text(profile.read_text().replace("train.parquet", "test.parquet"))
-    again = Run(load_profile(other), tmp_path, tmp_path)
-    assert first != states_judges(again, cut, None)[NAME].cache.fingerprint
+    with pytest.raises(ValueError, match="trained on other traces or settings"):
+        states_judges(Run(load_profile(other), tmp_path, tmp_path), cut)
 
 
 def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_reasoner_that_is_not_collected_is_told(profile: Path, tmp_path: Path)
     other.write_text(profile.read_text().replace("reasoner: birch", "reasoner: oak"))
     run = Run(load_profile(other), tmp_path, tmp_path)
     with pytest.raises(ValueError, match="got 'oak'"):
-        states_judges(run, Truncation("tokens", 40), None)
+        states_judges(run, Truncation("tokens", 40))
 
 
 def test_a_live_model_is_asked_as_its_traces_were(profile: Path, tmp_path: Path) -> None:

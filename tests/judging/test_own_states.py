@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from deepprune_core.judging.inputs import JudgeInput, ReadsOnce, TokenMeter
@@ -17,6 +19,9 @@ from deepprune_core.judging.own_states import (
     OwnStatesJudge,
     SelfJudge,
     StatesCosineJudge,
+    StatesHead,
+    begun_alike,
+    learned_head,
 )
 
 LAYERS = (1, 3)
@@ -56,11 +61,29 @@ def test_a_prefix_is_read_as_if_it_stood_alone(model: Qwen2ForCausalLM, budget: 
         np.testing.assert_allclose(row, alone, atol=2e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_prefix_is_read_along_with_a_longer_one(model: Qwen2ForCausalLM, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    texts = list({("".join(rng.choice(["q", "r"], 2)), "".join(rng.choice(["a", "b"], n)))
+                  for n in rng.integers(1, 6, 40)})  # fmt: skip
+    states = OwnStates(model, Letters(), asked, LAYERS)
+    found, passes = states.vectors(texts), []
+    alone = [OwnStates(model, Letters(), asked, LAYERS).vectors([text])[0] for text in texts]
+    np.testing.assert_allclose(found, np.array(alone), atol=2e-5)
+    within = begun_alike([states.texts.encode(text) for text in texts])
+    for i, (question, text) in enumerate(texts):
+        longer = [t for q, t in texts if q == question and t != text and t.startswith(text)]
+        assert (i in within) == (not longer)
+        passes += within.get(i, [])
+        assert all(text.startswith(texts[j][1]) for j in within.get(i, []))
+    assert sorted(passes) == list(range(len(texts)))
+
+
 def test_nothing_is_read_twice(model: Qwen2ForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
     states = OwnStates(model, Letters(), asked, LAYERS)
     first = states.vectors([("a", "b"), ("a", "c"), ("a", "b")])
     np.testing.assert_array_equal(first[0], first[2])
-    monkeypatch.setattr(states, "_means", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(states, "_states", lambda _: pytest.fail("read again"))
     np.testing.assert_array_equal(states.vectors([("a", "c")])[0], first[1])
 
 
@@ -116,29 +139,62 @@ def test_it_learns_what_the_states_hold_and_no_order_matters(model: Qwen2ForCaus
     rng = np.random.default_rng(5)
     known, inputs, same = world(rng, 60)
     others, tests, truth = world(rng, 60)
-    judge = OwnStatesJudge(Known(known, model), ridge=1.0).fit(inputs, same)
-    judge.states = Known(others, model)
+    head = learned_head(Known(known, model), inputs, same, ridge=1.0, penalty=1.0)
+    judge = OwnStatesJudge(Known(others, model), head)
     scores = judge.score(tests)
     assert scores.min() >= 0 and scores.max() <= 1
     assert roc_auc_score(truth, scores) > 0.9
     np.testing.assert_allclose(judge.score([pair.swapped for pair in tests]), scores, atol=1e-12)
     # Labels that mean nothing teach nothing: all pairs get about the same score.
-    taught_noise = OwnStatesJudge(Known(known, model), ridge=1.0).fit(inputs, rng.permutation(same))
-    taught_noise.states = Known(others, model)
-    assert taught_noise.score(tests).std() < scores.std() / 4
+    noise = learned_head(Known(known, model), inputs, rng.permutation(same), penalty=1.0)
+    assert OwnStatesJudge(Known(others, model), noise).score(tests).std() < scores.std() / 4
 
 
 def test_bad_lessons_are_refused(model: Qwen2ForCausalLM) -> None:
     known, inputs, same = world(np.random.default_rng(6), 4)
-    judge = OwnStatesJudge(Known(known, model))
     with pytest.raises(ValueError, match="at least 5 questions, got 4"):
-        judge.fit(inputs, same)
+        learned_head(Known(known, model), inputs, same)
     with pytest.raises(ValueError, match="one kind only"):
-        judge.fit(inputs, np.ones(len(inputs), bool))
+        learned_head(Known(known, model), inputs, np.ones(len(inputs), bool))
+
+
+def test_the_estimates_are_those_of_scikit_learn(model: Qwen2ForCausalLM) -> None:
+    from sklearn.linear_model import Ridge
+
+    known, inputs, same = world(np.random.default_rng(8), 8)
+    head = learned_head(Known(known, model), inputs, same, ridge=3.0)
+    texts = sorted(known)
+    states = np.array([known[text] for text in texts])
+    question = np.array([int(text.split("/")[0]) for text in texts])
+    agreed = np.array([
+        np.mean([s for p, s in zip(inputs, same, strict=True) if text in (p.first, p.second)])
+        for text in texts
+    ])  # fmt: skip
+    scale = states.std(axis=0)
+    standard = (states - states.mean(axis=0)) / scale
+    means = np.array([standard[question == q].mean(axis=0) for q in range(8)])
+    target = agreed - np.array([agreed[question == q].mean() for q in range(8)])[question]
+    found = Ridge(alpha=3.0, fit_intercept=False).fit(standard - means[question], target)
+    np.testing.assert_allclose(head.sure * scale, found.coef_, rtol=1e-6)
+
+
+def test_a_head_comes_back_from_its_file(model: Qwen2ForCausalLM, tmp_path: Path) -> None:
+    known, inputs, same = world(np.random.default_rng(9), 12)
+    head = learned_head(Known(known, model), inputs, same)
+    head.save(tmp_path / "deep" / "head.safetensors")
+    again = StatesHead.load(tmp_path / "deep" / "head.safetensors")
+    scores = (OwnStatesJudge(Known(known, model), h).score(inputs) for h in (head, again))
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    with pytest.raises(FileNotFoundError, match="run `make judges`"):
+        StatesHead.load(tmp_path / "nothing.safetensors")
+    save_file({"other": np.zeros(2, np.float32)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"got other"):
+        StatesHead.load(tmp_path / "other.safetensors")
 
 
 def test_a_prefix_is_paid_for_once(model: Qwen2ForCausalLM) -> None:
-    judge = OwnStatesJudge(OwnStates(model, Letters(), asked, LAYERS))
+    nothing = StatesHead(np.zeros(32), 0.0, np.zeros(6), 0.0)
+    judge = OwnStatesJudge(OwnStates(model, Letters(), asked, LAYERS), nothing)
     assert isinstance(judge, ReadsOnce)
     pairs = [JudgeInput("ab", "xyz", "w"), JudgeInput("ab", "w", "xyz"), JudgeInput("ab", "w", "v")]
     meter = TokenMeter(judge)
