@@ -82,14 +82,20 @@ def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
     """
     cuts = [Truncation("tokens", k) for k in run.cuts.embedding_tokens]
     found = [embedding_result(run, cut, tokenizer) for cut in cuts]
-    if (settings := run.profile.judge.own_states) is None:
-        return found
-    for cut in (Truncation("tokens", k) for k in settings.tokens):
-        data = test_data(run, cut, tokenizer)
-        found.append(assess(run, NUMBERS, NumberOverlapJudge(), data, cut))
-        for name, judge in states_judges(run, cut).items():
-            found.append(assess(run, name, judge, data, cut))
-            judge.save()
+    settings = run.profile.judge.own_states
+    lengths = () if settings is None else settings.tokens
+    return found + [
+        reader for k in lengths for reader in mind_readers(run, Truncation("tokens", k), tokenizer)
+    ]
+
+
+def mind_readers(run: Run, cut: Truncation, tokenizer: Any) -> list[JudgeResult]:
+    """Return number overlap, the cosine of the reasoner's own states, and the judge from them."""
+    data = test_data(run, cut, tokenizer)
+    found = [assess(run, NUMBERS, NumberOverlapJudge(), data, cut)]
+    for name, judge in reversed(states_judges(run, cut).items()):
+        found.append(assess(run, name, judge, data, cut))
+        judge.save()
     return found
 
 
@@ -143,7 +149,13 @@ def all_readers(
     if not run.cuts.embedding_tokens:
         return "Left out: the profile names no lengths for the regression (embedding_tokens)."
     cheap = (sentence_bert(run, tokenizer), embedding_result(run, run.cuts.online(), tokenizer))
-    readers = [*cheap, zero, *trained, *reading_once(run)]
+    settings, cut = run.profile.judge.own_states, run.cuts.online()
+    minds = (
+        mind_readers(run, cut, tokenizer)
+        if settings is not None and cut.kind == "tokens" and cut.k in settings.tokens
+        else []
+    )
+    readers = [*cheap, zero, *trained, *reading_once(run), *minds]
     run.note("04-readers", readers_words(readers))
     return write_table(readers_table(run, readers), run.out)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from deepprune_core.experiments.live import LiveComparison
 
 TOLERANCE = 1e-3
+READS_ITSELF = 1.0  # price of a token that the reasoner reads, in tokens that it writes
 CHECKED = 200
 
 
@@ -138,8 +139,7 @@ def open_own_states(run: Run) -> OnlineSetup:
     questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
     judge.cached.save()
     check = f"judge: {OWN_STATES}; {judge.cached.num_misses} scores computed now"
-    cost = run.profile.pruning.judge_cost
-    return OnlineSetup(judge, tokenizer, run.online, questions, cost, check)
+    return OnlineSetup(judge, tokenizer, run.online, questions, READS_ITSELF, check)
 
 
 def open_reading_once(run: Run) -> OnlineSetup:

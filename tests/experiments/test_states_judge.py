@@ -74,7 +74,7 @@ def test_it_is_trained_once_and_its_scores_are_kept(
     assert main(["--profile", str(profile), STATES]) == 0
     assert "40 tokens: 0 scores computed" in capsys.readouterr().out
     run = Run(load_profile(profile), profile.parent / "out", profile.parent / "work")
-    numbers, states, cosine = readers_at_lengths(run, judge_tokenizer(run))
+    numbers, cosine, states = readers_at_lengths(run, judge_tokenizer(run))
     assert (states.name, cosine.name) == (NAME, COSINE)
     assert numbers.name == NUMBERS and states.num_pairs == numbers.num_pairs == pairs
     scores = states.parts[0].scores
