@@ -99,7 +99,7 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
          "ceiling", "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
         tuple(rows),
         (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions. 'Of a "
-         "trace': the median share of a trace's text that its prefix is.",
+         "trace': the median share of a trace's tokens that its prefix is.",
          "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
          *untrained_note(run, sweep_specs(run))),
     )  # fmt: skip
