@@ -123,10 +123,7 @@ def latex(text: str) -> str:
 
 
 def write_table(table: Table, folder: Path) -> Table:
-    """Write ``name.csv``, ``name.md``, ``name.tex`` and ``name.html``; return the table."""
-    for suffix, text in (
-        ("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex()),
-        ("html", table.to_html()),
-    ):  # fmt: skip
-        write_atomically(folder / f"{table.name}.{suffix}", text)
+    """Write ``name.csv`` and ``name.md``; return the table, whose ``to_latex()`` has LaTeX."""
+    write_atomically(folder / f"{table.name}.csv", table.to_csv())
+    write_atomically(folder / f"{table.name}.md", table.to_markdown())
     return table
