@@ -6,7 +6,6 @@ import csv
 import io
 import os
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 NOTHING = "–"
@@ -92,19 +91,6 @@ class Table:
             r"\end{table}",
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
-
-    def to_html(self) -> str:
-        """Return the table as HTML, everything escaped."""
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n"
-            for row in self.cells()
-        )
-        notes = "".join(f"<p class='note'>{escape(note)}</p>\n" for note in self.notes)
-        return (
-            f"<table>\n<caption>{escape(self.caption)}</caption>\n"
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{notes}"
-        )
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
