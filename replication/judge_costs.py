@@ -10,7 +10,7 @@ from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.metrics import Interval
 from deepprune_core.pruner import PruningConfig, StoredQuestion
 from deepprune_core.reporting.tables import Table, write_table
-from replication.cascade import PAIRWISE
+from replication.both_judges import PAIRWISE
 from replication.encode_once import NAME, has_once, once_questions, once_scores, once_tau, open_once
 from replication.methods import Online, fast, play_online
 from replication.online import (
