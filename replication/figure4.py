@@ -1,4 +1,4 @@
-"""Figure 4: how a judge's skill grows with the length of the prefix, and the ceiling above it."""
+"""Figure 4: how a judge's skill grows with the length of the prefix."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from replication.judges import sweep_specs
 from replication.readers import AT_LENGTHS, EMBEDDINGS, readers_at_lengths
 from replication.reporting.reference import load_reference
 from replication.run import Run
-from replication.skill import JudgeResult
-from replication.table1 import assess_all, ceilings, untrained_note
+from replication.skill import CONTRADICTIONS, JudgeResult
+from replication.table1 import assess_all, contradiction_readers, untrained_note
 from replication.text import NOTHING, number, percent
 
 
@@ -25,7 +25,7 @@ def figure4_results(run: Run, tokenizer: Any) -> list[JudgeResult]:
 
 
 def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Lengths]]:
-    """Return Figure 4's lines: unseen reasoners, their average, the ceiling; per kind of cut."""
+    """Return Figure 4's lines for each kind of cut: reasoners, their average, contradictions."""
     panels = {}
     for kind, title in (("tokens", "tokens"), ("reasoning_words", "words")):
         mine = _of_kind(results, kind)
@@ -37,8 +37,8 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
             for i, part in enumerate(mine[0].parts)
         ]
         panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
-        if top := [c.auroc for c in ceilings(run, mine)]:
-            panels[title].append(Lengths("ceiling", k, top))
+        if top := [c.auroc for c in contradiction_readers(run, mine)]:
+            panels[title].append(Lengths(CONTRADICTIONS, k, top, dotted=True))
     for name, mine in _others(results).items():
         line = Lengths(name, [r.cut.k for r in mine], [r.auroc for r in mine])
         panels.setdefault("tokens", []).append(line)
@@ -84,7 +84,7 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
         mine = _of_kind(results, kind)
         reported = reference.figure4[key]  # type: ignore[index]
         paper = beside_paper([r.cut.k for r in mine], reported)
-        top = ceilings(run, mine)
+        top = contradiction_readers(run, mine)
         for i, result in enumerate(mine):
             bounds = (number(top[i].auroc), number(top[i].within)) if top else (NOTHING, NOTHING)
             rows.append(_row(result.cut.label, result, paper[i], bounds))
@@ -96,7 +96,7 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
         "truncation",
         f"AUROC against the length of the prefix (Figure 4). {run.profile.caption}",
         ("ours", "of a trace (%)", "paper's k", "AUROC paper", "AUROC ours", "within question",
-         "ceiling", "ceiling within", "TNR@0.2 ours", "showed an answer (%)"),
+         "contradictions", "contradictions within", "TNR@0.2 ours", "showed an answer (%)"),
         tuple(rows),
         (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions. 'Of a "
          "trace': the median share of a trace's tokens that its prefix is.",

@@ -22,6 +22,8 @@ from deepprune_core.reporting.plots import Curve
 from deepprune_core.truncation import Truncation
 from replication.run import Run
 
+CONTRADICTIONS = "reader of contradictions"
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -147,13 +149,15 @@ def assess(
     return JudgeResult(name, cut, row, parts, *average(run, parts))
 
 
-def ceiling(run: Run, data: Sequence[JudgeData], cut: Truncation) -> JudgeResult | None:
-    """Return what comparing all that the prefixes show gives; None where nobody can know it.
+def contradiction_reader(
+    run: Run, data: Sequence[JudgeData], cut: Truncation
+) -> JudgeResult | None:
+    """Return what counting the terms that two prefixes read differently gives.
 
-    The miniature world knows: there, a prefix tells the end by the readings that it settles.
+    It knows the miniature world's language, and is a floor for judges there; None elsewhere.
     """
-    if not run.profile.ceiling:
+    if not run.profile.contradictions:
         return None
-    from replication.miniature.ceiling import ReadingJudge
+    from replication.miniature.contradictions import ReadingJudge
 
-    return assess(run, "ceiling", ReadingJudge(), data, cut)
+    return assess(run, CONTRADICTIONS, ReadingJudge(), data, cut)

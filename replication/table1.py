@@ -26,7 +26,7 @@ from replication.judges import (
 )
 from replication.reporting.reference import Cut, Reference, load_reference
 from replication.run import Run
-from replication.skill import JudgeResult, Tested, assess, ceiling
+from replication.skill import CONTRADICTIONS, JudgeResult, Tested, assess, contradiction_reader
 from replication.stored_scores import open_scores, preload
 from replication.text import NOTHING, number, percent
 
@@ -93,10 +93,10 @@ def untrained_note(run: Run, specs: Sequence[JudgeSpec]) -> tuple[str, ...]:
     )
 
 
-def ceilings(run: Run, results: Sequence[JudgeResult]) -> list[JudgeResult]:
-    """Return the ceiling at every cut of the results, where it is known."""
+def contradiction_readers(run: Run, results: Sequence[JudgeResult]) -> list[JudgeResult]:
+    """Return the reader of contradictions at every cut of the results, where there is one."""
     cuts = {result.cut: result for result in results}
-    found = (ceiling(run, [p.data for p in r.parts], cut) for cut, r in cuts.items())
+    found = (contradiction_reader(run, [p.data for p in r.parts], cut) for cut, r in cuts.items())
     return [one for one in found if one is not None]
 
 
@@ -115,14 +115,14 @@ def skill_row(
 
 
 def bound_rows(run: Run, results: Sequence[JudgeResult], columns: int) -> list[tuple[str, ...]]:
-    """Return the ceiling of every cut and the question oracle as rows of ``columns`` cells.
+    """Return the reader of contradictions and the question oracle as rows of ``columns`` cells.
 
     The cells are: what, which, AUROC paper, ours, within, TNR paper, ours, AUROC a reasoner.
     """
     rows = [
-        (c.cut.label, "ceiling: all that prefixes show", NOTHING, number(c.auroc),
+        (c.cut.label, CONTRADICTIONS, NOTHING, number(c.auroc),
          number(c.within), NOTHING, number(c.tnr), *(number(p.auroc) for p in c.parts))
-        for c in ceilings(run, results)
+        for c in contradiction_readers(run, results)
     ]  # fmt: skip
     oracle = (
         NOTHING, "question oracle: reads no trace", NOTHING, f"{results[0].oracle:.3f}",
@@ -179,7 +179,11 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
     reference = load_reference()
     best, worst = (f(results, key=lambda r: r.auroc.value) for f in (max, min))
     both = {r.cut.kind: r for r in results if r.row == "both"}
-    top_within = max(r.within.value for r in ceilings(run, [best])) if run.profile.ceiling else None
+    rule = (
+        max(r.within.value for r in contradiction_readers(run, [best]))
+        if run.profile.contradictions
+        else None
+    )
     gain = best.auroc.value - zero.auroc.value
     overlapping = best.auroc.low <= worst.auroc.high
     top = reference.table1["words"]["both"]["average"][0]
@@ -189,8 +193,8 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
          number(best.auroc)),
         ("The same within questions, AUROC", NOTHING, number(best.within)),
         ("Question oracle (reads no trace), AUROC", NOTHING, f"{best.oracle:.3f}"),
-        *(("Ceiling (all that the prefixes show), AUROC", NOTHING, number(c.auroc))
-           for c in ceilings(run, [best])),
+        *(("Reader of contradictions, AUROC", NOTHING, number(c.auroc))
+           for c in contradiction_readers(run, [best])),
     )  # fmt: skip
     return run.note(
         "04",
@@ -205,7 +209,7 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
             if len(both) > 1 else []
         ),
         f"Within questions the best row reaches {number(best.within)}"
-        + (f"; the ceiling there is {top_within:.3f}." if top_within is not None else "."),
+        + ("." if rule is None else f"; a reader of contradictions has {rule:.3f} there."),
         f"A reader of no trace that knows each question's agreement rate has {best.oracle:.3f} "
         "pooled: pooled AUROC rewards knowing the question.",
     )  # fmt: skip

@@ -38,15 +38,6 @@ def percent(value: float, digits: int = 1) -> str:
     return NOTHING if math.isnan(value) else f"{100 * value:.{digits}f}"
 
 
-def overlap(found: Interval, reported: float) -> str:
-    """Return how the paper's value stands to our interval: inside, above or below."""
-    if math.isnan(found.value):
-        return "unknown"
-    if found.low <= reported <= found.high:
-        return "inside"
-    return "above" if reported > found.high else "below"
-
-
 def span(shown: Sequence[str]) -> str:
     """Return ``lowest to highest`` of numbers already written, or the one they all are.
 

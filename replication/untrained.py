@@ -87,7 +87,7 @@ def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
         if all(result.auroc.value < 0.75 for _, result in judged)
         else "Here the beginnings alone say more than in the paper."
     )
-    if run.profile.judge.base and run.profile.ceiling:
+    if run.profile.judge.base and run.profile.contradictions:
         sentences.append(
             "Our zero-shot judge is a language model of the miniature world that has met the "
             "question format, so it stands for an instruct model, not for a blank one."

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepprune_core.voting import majority
-
 
 @dataclass(frozen=True)
 class MajorityCurve:
@@ -85,8 +83,3 @@ def matched(curve: MajorityCurve, budget: np.ndarray) -> tuple[np.ndarray, np.nd
     ]
     k = [np.interp(b, t, ks) for b, t in zip(budget, curve.tokens, strict=True)]
     return np.array(accuracy), np.array(k)
-
-
-def cons_at_n(classes: np.ndarray, gold_class: int) -> bool:
-    """Return whether the majority of all traces is right (in stored order)."""
-    return majority(classes).winner == gold_class

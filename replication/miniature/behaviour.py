@@ -25,7 +25,7 @@ from deepprune_core.traces import Trace, TraceSet
 from deepprune_core.truncation import Tokenizer, Truncation, count_reasoning_words
 from deepprune_core.voting import majority
 from replication.miniature.benchmarks import BENCHMARKS, all_problems, questions_of
-from replication.miniature.ceiling import ReadingJudge
+from replication.miniature.contradictions import ReadingJudge
 from replication.miniature.narration import narrate
 from replication.miniature.recipes import HABITS
 from replication.miniature.tokenizer import build_tokenizer
@@ -164,8 +164,8 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("Median reasoning words a trace", "", "{median_words:.0f}"),
     (f"Share of the trace before {CUT} words", "≤ 15 %", "{at_cut.fraction:.1%}"),
     (f"Prefixes of {CUT} words that would show an answer", "0 %", "{at_cut.showed_answer:.1%}"),
-    (f"Ceiling at {CUT} words, AUROC pooled", "≥ 0.85", "{at_cut.pooled:.3f}"),
-    (f"Ceiling at {CUT} words, AUROC within question", "≥ 0.80", "{at_cut.within:.3f}"),
+    (f"Reader of contradictions at {CUT} words, AUROC pooled", "≥ 0.85", "{at_cut.pooled:.3f}"),
+    (f"Reader of contradictions at {CUT} words, within question", "≥ 0.80", "{at_cut.within:.3f}"),
     ("Question oracle, AUROC pooled", "", "{question_oracle:.3f}"),
     ("SentenceBERT, AUROC pooled", "0.52–0.65", "{sentence_bert:.3f}"),
     ("Questions", "", "{questions}"),
@@ -182,7 +182,7 @@ def markdown_table(measured: Sequence[Behaviour]) -> str:
         lines.append(f"| {label} | {target} | {cells} |")
     for i, words in enumerate(WORDS):
         cells = " | ".join(f"{b.cuts[i].pooled:.2f} / {b.cuts[i].within:.2f}" for b in measured)
-        lines.append(f"| Ceiling at {words} words, pooled / within | | {cells} |")
+        lines.append(f"| Reader of contradictions at {words} words, pooled / within | | {cells} |")
     return "\n".join(lines)
 
 

@@ -256,7 +256,7 @@ class Profile(Section):
     deepconf: DeepConfSection = DeepConfSection()
     live: Live | None = None
     rollouts: RolloutsSection | None = None
-    ceiling: bool = False  # whether the world knows what a prefix can tell
+    contradictions: bool = False  # whether the world knows what two prefixes contradict
     bootstrap_draws: int = Field(1000, ge=10)
     sentence_bert: str | None = None
     tokenizer: str | None = None

@@ -12,7 +12,7 @@ from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.truncation import Truncation
 from replication.methods import oracle_scores, shuffled_scores
 from replication.run import Run
-from replication.skill import assess, ceiling
+from replication.skill import assess, contradiction_reader
 from replication.workflow.profile import ROOT, load_profile
 
 CUT = Truncation("reasoning_words", 12)
@@ -57,12 +57,12 @@ def test_averages_are_means_over_reasoners_of_scikit_learns_values(run):
     assert result.num_pairs == 160
 
 
-def test_a_ceiling_is_known_only_where_the_profile_says_so(run):
+def test_contradictions_are_known_only_where_the_profile_says_so(run):
     parts = [data("birch", np.random.default_rng(1))]
-    known = Run(run.profile.model_copy(update={"ceiling": True}), run.out, run.work)
-    unknown = Run(run.profile.model_copy(update={"ceiling": False}), run.out, run.work)
-    assert ceiling(unknown, parts, CUT) is None
-    found = ceiling(known, parts, CUT)
+    known = Run(run.profile.model_copy(update={"contradictions": True}), run.out, run.work)
+    unknown = Run(run.profile.model_copy(update={"contradictions": False}), run.out, run.work)
+    assert contradiction_reader(unknown, parts, CUT) is None
+    found = contradiction_reader(known, parts, CUT)
     assert found is not None and found.auroc.value == pytest.approx(0.5)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from deepprune_core.answers import extract_answer
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.truncation import first_reasoning_words
-from replication.miniature.ceiling import ReadingJudge, contradictions, shown_readings
 from replication.miniature.chains import ambiguous_steps, draw_chain
+from replication.miniature.contradictions import ReadingJudge, contradictions, shown_readings
 from replication.miniature.habits import CONTEXTS, Habits, flatten, invented_habits
 from replication.miniature.narration import narrate
 from replication.miniature.terms import READINGS, RIGHT, TERMS

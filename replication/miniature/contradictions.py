@@ -1,7 +1,8 @@
-"""The ceiling of any judge in the miniature world: comparing what prefixes show of the end.
+"""A reader of contradictions: how many terms two prefixes of the miniature world read differently.
 
-A prefix tells the end of its trace through the readings of ambiguous terms. Whoever compares
-them does all that can be done, but for slips and late changes of mind, which no prefix shows.
+A prefix tells the end of its trace through the readings of ambiguous terms. Comparing them is a
+rule that needs no training; trained judges can see more, such as how sure a prefix is. What
+nobody can exceed is another thing: see :mod:`replication.rollouts`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def contradictions(first: str, second: str) -> int:
 
 
 class ReadingJudge:
-    """Scores a pair by ``0.1 ** contradictions``: the ceiling as a judge. It costs no tokens."""
+    """Scores a pair by ``0.1 ** contradictions``: the rule as a judge. It costs no tokens."""
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return a score in (0, 1] per pair: ``(n,)`` float64."""
