@@ -148,7 +148,7 @@ $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $
 $(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07 08)): $(BUILD)/03.done
 
 notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
-	$(PY) -m jupyter lab notebooks/
+	PYTHONPATH=$(CURDIR) $(PY) -m jupyter lab notebooks/
 
 # --- the miniature world: already in data/, remade only on request ------------------------------
 
