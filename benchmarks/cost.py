@@ -12,10 +12,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepprune_core.reporting.reference import load_reference
 from deepprune_core.reporting.tables import Table, write_atomically
-from deepprune_core.workflow.plan import QUESTION_TOKENS
-from deepprune_core.workflow.profile import ROOT
+from replication.reporting.reference import load_reference
+from replication.workflow.plan import QUESTION_TOKENS
+from replication.workflow.profile import ROOT
 
 TRACES = 512
 CLUSTERS, REPRESENTATIVES = 32, 10  # the paper's K and K1

@@ -19,11 +19,11 @@ from deepprune_core.cli.opening import open_endpoint, open_judge
 from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.vllm_server import vllm_server
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.deepprune import DeepPrune
-from deepprune_core.online.result import Event, PrunedAnswer
-from deepprune_core.workflow.models import write_model
-from deepprune_core.workflow.profile import ROOT
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.result import Event, PrunedAnswer
+from replication.workflow.models import write_model
+from replication.workflow.profile import ROOT
 
 QUESTION = (
     "A baker makes 48 rolls. She sells half of them in the morning and 6 more after lunch. "

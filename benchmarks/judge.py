@@ -23,9 +23,6 @@ import numpy as np
 from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.engines.endpoint_judge import EndpointJudge
 from deepprune_core.engines.vllm_server import vllm_server
-from deepprune_core.experiments.encode_once import at_scale, once_questions, once_scores, open_once
-from deepprune_core.experiments.run import GradedTraces, Run, graded_traces
-from deepprune_core.experiments.untrained import judge_tokenizer
 from deepprune_core.judge import CausalLMJudge
 from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.judging.inputs import Judge, JudgeInput
@@ -33,9 +30,12 @@ from deepprune_core.judging.loading import load_judge
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.pruner import PruningConfig, StoredQuestion, pair_inputs, replay
 from deepprune_core.reporting.tables import NOTHING, Table, write_atomically
-from deepprune_core.workflow.profile import ROOT, load_profile
+from replication.encode_once import at_scale, once_questions, once_scores, open_once
+from replication.run import GradedTraces, Run, graded_traces
+from replication.untrained import judge_tokenizer
+from replication.workflow.profile import ROOT, load_profile
 
-PROFILE = ROOT / "deepprune_core" / "profiles" / "mini.yaml"
+PROFILE = ROOT / "replication" / "profiles" / "mini.yaml"
 PLAIN = "whole prompts, padded"
 ONCE = "each prefix once (ours, another judge)"
 LARGEST = 512  # the paper's traces a question

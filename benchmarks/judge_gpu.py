@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
-from deepprune_core.experiments.text import NOTHING
 from deepprune_core.focal import focal_loss
 from deepprune_core.reporting.tables import Table, write_atomically
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.plan import TrainConfig
-from deepprune_core.workflow.profile import ROOT
+from replication.text import NOTHING
+from replication.workflow.profile import ROOT
 
 PAIR_TOKENS = 1_400  # two prefixes of 700
 KINDS = ("score", "lora", "full")

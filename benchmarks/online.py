@@ -20,25 +20,25 @@ from typing import Literal
 
 import numpy as np
 
-from deepprune_core.baselines.deepconf import DeepConfConfig
-from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.discovery import open_tokenizer
+from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.engines.openai import EndpointSettings, open_openai
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.contest import Contest, Method, Played, play, share_finished
 from deepprune_core.metrics import bootstrap_mean
-from deepprune_core.miniature.benchmarks import questions_of
-from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.contest import Contest, Method, Played, play, share_finished
+from deepprune_core.peers.deepconf import DeepConfConfig
 from deepprune_core.reporting.tables import Table, write_atomically
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
-from deepprune_core.workflow.profile import ROOT, load_profile
+from replication.miniature.benchmarks import questions_of
+from replication.miniature.tokenizer import prompt_text
+from replication.workflow.profile import ROOT, load_profile
 
 PLAIN = "cons@N"
 MODES: tuple[Literal["online", "pause"], ...] = ("online", "pause")
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--stream-interval", type=int, default=8, help="tokens between two events of a stream"
     )
-    parser.add_argument("--profile", type=Path, default=ROOT / "deepprune_core/profiles/mini.yaml")
+    parser.add_argument("--profile", type=Path, default=ROOT / "replication/profiles/mini.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_online.md")
     options = parser.parse_args()
     profile = load_profile(options.profile)

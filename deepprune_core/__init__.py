@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from deepprune_core.judge import CausalLMJudge
     from deepprune_core.judging.inputs import JudgeInput
     from deepprune_core.judging.loading import load_judge
-    from deepprune_core.online.config import OnlineConfig
-    from deepprune_core.online.deepprune import DeepPrune
+    from deepprune_core.live.config import OnlineConfig
+    from deepprune_core.live.deepprune import DeepPrune
     from deepprune_core.pruner import PruningConfig, replay
     from deepprune_core.traces import Question, Trace, TraceSet
     from deepprune_core.truncation import Truncation
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 HOMES = {
     "CausalLMJudge": "judge",
     "ClusteringConfig": "clustering",
-    "DeepPrune": "online.deepprune",
+    "DeepPrune": "live.deepprune",
     "JudgeInput": "judging.inputs",
-    "OnlineConfig": "online.config",
+    "OnlineConfig": "live.config",
     "PruningConfig": "pruner",
     "Question": "traces",
     "Trace": "traces",

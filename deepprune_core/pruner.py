@@ -1,6 +1,6 @@
 """The pruning loop: truncate, judge, cluster, finish a few, vote, and account for every token.
 
-:func:`replay` runs it on stored traces, :mod:`deepprune_core.online.deepprune` on a running
+:func:`replay` runs it on stored traces, :mod:`deepprune_core.live.deepprune` on a running
 engine. Both share the clusterer, the finishing rules and the ledger.
 """
 

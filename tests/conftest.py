@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from deepprune_core.engines.vllm_server import vllm_server
-from deepprune_core.workflow.profile import ROOT
+from replication.workflow.profile import ROOT
 
 BIRCH = ROOT / "data" / "miniature" / "models" / "birch"
 EXAMPLES = int(os.environ.get("DEEPPRUNE_EXAMPLES", "100"))  # `make soak` sets more

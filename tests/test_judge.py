@@ -21,7 +21,7 @@ from deepprune_core.judging.prompts import (
     label_token,
     plain_prompt,
 )
-from deepprune_core.miniature.tokenizer import build_tokenizer
+from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 PROMPT = plain_prompt(TOKENIZER)

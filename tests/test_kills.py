@@ -19,10 +19,10 @@ import pytest
 import yaml
 
 from deepprune_core.formats.trace_files import read_traces
-from deepprune_core.workflow.profile import ROOT, load_profile
-from deepprune_core.workflow.rehearsal import prepare
+from replication.workflow.profile import ROOT, load_profile
+from replication.workflow.rehearsal import prepare
 
-PAPER = ROOT / "deepprune_core" / "profiles" / "paper.yaml"
+PAPER = ROOT / "replication" / "profiles" / "paper.yaml"
 JUDGE = "4-reasoning_words-both-train"
 KILLS = int(os.environ.get("DEEPPRUNE_KILLS", "4"))  # `make soak` sets more
 
@@ -47,7 +47,7 @@ def rehearsed():
 
 
 def module(name: str, profile: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", f"deepprune_core.{name}", "--profile", str(profile), *more]
+    return [sys.executable, "-m", f"replication.{name}", "--profile", str(profile), *more]
 
 
 def environment(profile: Path) -> dict[str, str]:
@@ -124,7 +124,7 @@ def sampled(profile: Path) -> None:
 
 def test_killed_training_and_scoring_give_the_same_judge(rehearsed):
     sampled(rehearsed)
-    command = module("experiments.make_judges", rehearsed, JUDGE)
+    command = module("make_judges", rehearsed, JUDGE)
     seconds = run(command, rehearsed)
     made = [rehearsed.parent / "judges" / JUDGE / "adapter_model.safetensors",
             rehearsed.parent / "judges" / JUDGE / "pairs.parquet",
@@ -143,7 +143,7 @@ def test_killed_notebooks_give_the_same_figures(rehearsed):
     numbers = ("01", "02") if KILLS < 10 else tuple(f"{i:02d}" for i in range(1, 9))
     build, figures = rehearsed.parent / "run", rehearsed.parent / "run" / "figures"
     if len(numbers) > 2:
-        run(module("experiments.make_judges", rehearsed), rehearsed)
+        run(module("make_judges", rehearsed), rehearsed)
     command = ["make", *(f"{build.relative_to(ROOT)}/{n}.done" for n in numbers), "PROFILE=kills",
                f"PROFILE_FILE={rehearsed.relative_to(ROOT)}", f"BUILD={build.relative_to(ROOT)}",
                f"FIGURES={figures.relative_to(ROOT)}"]  # fmt: skip
@@ -172,7 +172,7 @@ def test_processes_that_share_a_judge_go_on_after_a_kill(rehearsed):
     }  # fmt: skip
     profile = rehearsed.with_name("sharded.yaml")
     profile.write_text(yaml.safe_dump(content))
-    command = module("experiments.make_judges", profile, JUDGE)
+    command = module("make_judges", profile, JUDGE)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     launched = [command[0], *launcher, *command[1:]]
     where = {**environment(profile), "ACCELERATE_USE_CPU": "1"}

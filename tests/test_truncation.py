@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.truncation import (
     REASONING_WORDS,
     Truncation,
@@ -13,6 +12,7 @@ from deepprune_core.truncation import (
     first_tokens,
     strip_answer,
 )
+from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 TEXT = r"so Bob has 4. wait, let me check Bob. thus Bob has 4, right. answer: \boxed{4}"

@@ -146,8 +146,8 @@ def _scored(
     tokenizer: str | None,
     seed: int,
 ) -> tuple[LabelledTraces, np.ndarray]:
-    from deepprune_core.baselines.named_judges import open_named_judge
     from deepprune_core.engines.discovery import open_tokenizer
+    from deepprune_core.engines.named_judges import open_named_judge
     from deepprune_core.training.labelled import label_pairs
 
     truncation = o.parse_cut(cut)

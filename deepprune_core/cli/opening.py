@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from deepprune_core.baselines.named_judges import open_named_judge
 from deepprune_core.cli import options as o
 from deepprune_core.engines.discovery import served_model, tokenizer_of
+from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
 from deepprune_core.judging.inputs import Judge
 

@@ -16,7 +16,7 @@ from deepprune_core.cli import options as o
 from deepprune_core.cli.opening import open_judge, told_in_one_line
 from deepprune_core.engines.discovery import open_tokenizer
 from deepprune_core.formats.trace_files import read_with_report
-from deepprune_core.online.stored import MethodTotals, compare_on_stored
+from deepprune_core.live.stored import MethodTotals, compare_on_stored
 from deepprune_core.reporting.visible import visible
 
 

@@ -10,7 +10,7 @@ import typer
 from deepprune_core.cli import options as o
 from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
 from deepprune_core.engines.base import SamplingConfig
-from deepprune_core.online.config import OnlineConfig
+from deepprune_core.live.config import OnlineConfig
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.serving.limits import Limits, is_loopback
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from deepprune_core.answers import find_answer
 from deepprune_core.ledger import TraceState
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.reporting.visible import visible
 
 MARKS = {

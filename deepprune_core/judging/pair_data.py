@@ -19,8 +19,8 @@ class JudgeData:
 
     ``inputs``: n pairs; ``same``: (n,) bool; ``groups``: (n,) question index, for intervals
     that resample questions; ``showed_answer``: share of the used prefixes that the guard had
-    to cut because they showed an answer; ``share``: median share of a trace's text that its
-    prefix is.
+    to cut because they showed an answer; ``share``: median share of a trace's tokens
+    that its prefix is.
     """
 
     model: str
@@ -64,9 +64,7 @@ def judge_data(
     showed = share = float("nan")
     if cut:
         showed = float(np.mean([p.showed_answer for p in cut.values()]))
-        share = float(np.median([
-            len(p.text) / max(1, len(traces.traces[q][i].text)) for (q, i), p in cut.items()
-        ]))  # fmt: skip
+        share = float(np.median([p.fraction for p in cut.values()]))
     return JudgeData(traces.model, inputs, pairs.same.copy(), pairs.question.copy(), showed, share)
 
 

@@ -1,4 +1,4 @@
-"""What a run shows: plots, tables, the report, README's blocks, the paper's numbers.
+"""What is shown: plots, tables, and the page that a run or a saved answer becomes.
 
 Nothing here computes a result; it draws what it is given.
 """

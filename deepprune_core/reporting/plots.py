@@ -45,10 +45,20 @@ STYLE: Any = {  # matplotlib wants its own literal keys
 styled = mpl.rc_context(STYLE)
 
 
+class Drawn(Figure):
+    """A figure that notebooks show by themselves, whatever matplotlib's backend is."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+        return buffer.getvalue()
+
+
 @styled
 def figure(columns: int, rows: int = 1, *, size: tuple[float, float] = (5.0, 3.8)) -> Figure:
     """Return an empty figure of the project's style; ``size`` in inches is that of one panel."""
-    drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    drawn = Drawn(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     drawn.subplots(rows, columns, squeeze=False)
     return drawn
 

@@ -133,11 +133,12 @@ def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
 
 @dataclass(frozen=True)
 class Lengths:
-    """AUROC over truncation lengths ``k``, one line a reasoner or the average."""
+    """AUROC over truncation lengths ``k``: a reasoner, the average, or a ``dotted`` rule."""
 
     label: str
     k: Sequence[int]
     values: Sequence[Interval]
+    dotted: bool = False
 
 
 @styled
@@ -174,8 +175,8 @@ def truncation_lines(
 
 def _draw_lengths(axes: Axes, line: Lengths, at: np.ndarray, colour: str) -> None:
     middle = np.array([v.value for v in line.values])
-    if line.label == "ceiling":
-        axes.plot(np.round(at), middle, "k:", lw=1.4, label="ceiling: all that is shown")
+    if line.dotted:
+        axes.plot(np.round(at), middle, "k:", lw=1.4, label=line.label)
         return
     average = line.label == "average"
     low = middle - np.array([v.low for v in line.values])

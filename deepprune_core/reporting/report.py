@@ -56,19 +56,11 @@ SECTIONS = (
         "Table 3: the threshold",
         ("table3", "table3_figure", "representatives", "representatives_once"),
     ),
-    Section("07", "Figure 4: truncation", ("figure4", "truncation")),
+    Section("07", "Figure 4: truncation", ("figure4", "truncation", "known")),
     Section(
         "08",
         "A judge that reads each prefix once",
-        (
-            "encode_once",
-            "cascade_figure",
-            "cascade",
-            "self_judge",
-            "table2_many_figure",
-            "table2_many",
-            "control_many",
-        ),
+        ("encode_once", "self_judge", "table2_many_figure", "table2_many", "control_many"),
     ),
 )
 # Files that no section claims are shown here, not dropped.

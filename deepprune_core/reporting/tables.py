@@ -6,7 +6,6 @@ import csv
 import io
 import os
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 NOTHING = "–"
@@ -93,19 +92,6 @@ class Table:
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def to_html(self) -> str:
-        """Return the table as HTML, everything escaped."""
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n"
-            for row in self.cells()
-        )
-        notes = "".join(f"<p class='note'>{escape(note)}</p>\n" for note in self.notes)
-        return (
-            f"<table>\n<caption>{escape(self.caption)}</caption>\n"
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{notes}"
-        )
-
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 
@@ -123,10 +109,7 @@ def latex(text: str) -> str:
 
 
 def write_table(table: Table, folder: Path) -> Table:
-    """Write ``name.csv``, ``name.md``, ``name.tex`` and ``name.html``; return the table."""
-    for suffix, text in (
-        ("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex()),
-        ("html", table.to_html()),
-    ):  # fmt: skip
-        write_atomically(folder / f"{table.name}.{suffix}", text)
+    """Write ``name.csv`` and ``name.md``; return the table, whose ``to_latex()`` has LaTeX."""
+    write_atomically(folder / f"{table.name}.csv", table.to_csv())
+    write_atomically(folder / f"{table.name}.md", table.to_markdown())
     return table

@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.deepprune import DeepPrune
-from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.serving.board import Board, brief
 from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key, read_json
 from deepprune_core.traces import Question

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from deepprune_core.online.result import Event, PrunedAnswer
+from deepprune_core.live.result import Event, PrunedAnswer
 
 KEPT = 20
 MOST_UNREAD = 10_000  # messages that wait for a watcher; a slower one is dropped

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepprune_core.workflow.profile import ROOT
+from replication.workflow.profile import ROOT
 
 
 @pytest.fixture(scope="module")

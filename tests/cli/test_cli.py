@@ -13,8 +13,8 @@ from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT
 from deepprune_core.engines.discovery import WordTokenizer
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.deepprune import DeepPrune
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.deepprune import DeepPrune
 from deepprune_core.truncation import Truncation
 
 RUNNER = CliRunner()

@@ -15,9 +15,9 @@ from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.discovery import WordTokenizer
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.deepprune import DeepPrune
-from deepprune_core.online.result import PrunedAnswer
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.result import PrunedAnswer
 from deepprune_core.reporting.visible import visible
 from deepprune_core.truncation import Truncation
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from deepprune_core.cli.app import app
 from deepprune_core.cli.options import BAD_INPUT
 from deepprune_core.metrics import auroc
-from deepprune_core.miniature.model import build_model
-from deepprune_core.miniature.recipes import DataMix, Recipe
-from deepprune_core.miniature.tokenizer import build_tokenizer
+from replication.miniature.model import build_model
+from replication.miniature.recipes import DataMix, Recipe
+from replication.miniature.tokenizer import build_tokenizer
 
 RUNNER = CliRunner()
 CUT = ["--cut", "3 words"]

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from deepprune_core.baselines.deepconf import DeepConfConfig
 from deepprune_core.cli.app import app
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.endpoint_judge import EndpointJudge, open_endpoint_judge
@@ -23,14 +22,15 @@ from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.loading import load_causal_lm
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.miniature.benchmarks import questions_of
-from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.contest import Contest
-from deepprune_core.online.result import PrunedAnswer
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.contest import Contest
+from deepprune_core.live.result import PrunedAnswer
+from deepprune_core.peers.deepconf import DeepConfConfig
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.truncation import Truncation
-from deepprune_core.workflow.profile import ROOT
+from replication.miniature.benchmarks import questions_of
+from replication.miniature.tokenizer import prompt_text
+from replication.workflow.profile import ROOT
 
 MODEL = ROOT / "data" / "miniature" / "models" / "birch"
 QUESTIONS = questions_of(("mini-dev",))[:2]

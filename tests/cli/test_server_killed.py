@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from deepprune_core.engines.vllm_server import vllm_server
-from deepprune_core.miniature.benchmarks import questions_of
-from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.workflow.profile import ROOT
+from replication.miniature.benchmarks import questions_of
+from replication.miniature.tokenizer import prompt_text
+from replication.workflow.profile import ROOT
 
 MODEL = ROOT / "data" / "miniature" / "models" / "birch"
 pytestmark = pytest.mark.vllm

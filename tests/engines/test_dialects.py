@@ -23,11 +23,11 @@ from deepprune_core.engines.openai_events import Remark, read_choice, read_event
 from deepprune_core.engines.received import Progress
 from deepprune_core.engines.sampler import last_chunk
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.miniature.tokenizer import build_tokenizer
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.growing_text import GrowingText
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.growing_text import GrowingText
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.truncation import Truncation
+from replication.miniature.tokenizer import build_tokenizer
 
 ANSWER = "so it is \\boxed{4}"
 

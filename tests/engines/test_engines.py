@@ -23,14 +23,14 @@ from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.engines.transformers import open_transformers
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.ledger import TraceState
-from deepprune_core.miniature.benchmarks import questions_of
-from deepprune_core.miniature.tokenizer import prompt_text
-from deepprune_core.online.config import OnlineConfig
-from deepprune_core.online.contest import Contest
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.contest import Contest
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
-from deepprune_core.workflow.profile import ROOT
+from replication.miniature.benchmarks import questions_of
+from replication.miniature.tokenizer import prompt_text
+from replication.workflow.profile import ROOT
 
 MODEL = ROOT / "data" / "miniature" / "models" / "birch"
 QUESTIONS = questions_of(("mini-dev",))[:2]

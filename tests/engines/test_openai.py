@@ -14,7 +14,7 @@ import pytest
 from deepprune_core.engines.base import Request, SamplingConfig
 from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
 from deepprune_core.engines.sampler import last_chunk
-from deepprune_core.miniature.tokenizer import build_tokenizer
+from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 WORDS = ["so", "Bob", "has", "then"] * 50  # a token each

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepprune_core.answers import UNGRADABLE, grade_all
-from deepprune_core.experiments.run import graded_traces
 from deepprune_core.formats.trace_files import TraceFileError, read_traces, write_parquet
 from deepprune_core.traces import Question, Trace, TraceSet
+from replication.run import graded_traces
 
 
 def line(name: str, *texts: str, **fields: object) -> str:

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head, texts_of
 from deepprune_core.judging.inputs import JudgeInput, TokenMeter, reading_tokens
 from deepprune_core.judging.loading import MANIFEST, load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.miniature.model import build_model
-from deepprune_core.miniature.recipes import DataMix, Recipe
-from deepprune_core.miniature.tokenizer import build_tokenizer
-from deepprune_core.online.stored import judged_pairs
+from deepprune_core.live.stored import judged_pairs
 from deepprune_core.training.encode_once import train_encode_once
 from deepprune_core.training.plan import TrainConfig
 from deepprune_core.training.state import LabelledPairs, TrainResult
+from replication.miniature.model import build_model
+from replication.miniature.recipes import DataMix, Recipe
+from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 PROMPT = plain_prompt(TOKENIZER)

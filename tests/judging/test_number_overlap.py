@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepprune_core.baselines.named_judges import open_named_judge
+from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.number_overlap import NumberOverlapJudge, numbers_in
 

@@ -3,7 +3,8 @@
 import pytest
 
 from deepprune_core.metrics import Interval
-from deepprune_core.reporting.evidence import (
+from deepprune_core.reporting.tables import Table, write_table
+from replication.reporting.evidence import (
     CONFIRMED,
     OPEN,
     REFUTED,
@@ -16,9 +17,8 @@ from deepprune_core.reporting.evidence import (
     saved,
     switches,
 )
-from deepprune_core.reporting.findings import claims, of_itself
-from deepprune_core.reporting.reference import load_reference
-from deepprune_core.reporting.tables import Table, write_table
+from replication.reporting.findings import claims, of_itself
+from replication.reporting.reference import load_reference
 
 
 @pytest.mark.parametrize(

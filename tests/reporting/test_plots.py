@@ -32,7 +32,7 @@ from deepprune_core.reporting.plots_online import (
     threshold_lines,
     truncation_lines,
 )
-from deepprune_core.reporting.reference import load_reference
+from replication.reporting.reference import load_reference
 
 
 def near(value: float, width: float = 0.04) -> Interval:

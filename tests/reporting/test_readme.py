@@ -1,6 +1,6 @@
 """The README's marked blocks: filled from a run, and checked against it."""
 
-from deepprune_core.reporting.readme import main
+from replication.reporting.readme import main
 
 TEXT = """a
 <!-- table1:start -->

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from deepprune_core.reporting.reference import PATH, load_reference
+from replication.reporting.reference import PATH, load_reference
 
 REFERENCE = load_reference()
 BENCHMARKS = ["AIME24", "AIME25", "GPQA"]

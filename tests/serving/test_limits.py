@@ -18,12 +18,12 @@ from deepprune_core.cli.app import app
 from deepprune_core.cli.options import BAD_INPUT
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.same_text import SameTextJudge
-from deepprune_core.miniature.tokenizer import build_tokenizer
-from deepprune_core.online.config import OnlineConfig
+from deepprune_core.live.config import OnlineConfig
 from deepprune_core.serving.app import PruningServer, build_app
 from deepprune_core.serving.board import MOST_UNREAD, Board
 from deepprune_core.serving.limits import Limits
 from deepprune_core.truncation import Truncation
+from replication.miniature.tokenizer import build_tokenizer
 
 CONFIG = OnlineConfig(Truncation("reasoning_words", 3))
 BODY = {"messages": [{"role": "user", "content": "Ann?"}]}

@@ -17,10 +17,10 @@ import pytest
 from deepprune_core.engines.base import Chunk, Messages, Request, SamplingConfig
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.inputs import JudgeInput
-from deepprune_core.miniature.tokenizer import build_tokenizer
-from deepprune_core.online.config import OnlineConfig
+from deepprune_core.live.config import OnlineConfig
 from deepprune_core.serving.app import BadRequestError, PruningServer, build_app, read_request
 from deepprune_core.truncation import Truncation
+from replication.miniature.tokenizer import build_tokenizer
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TOKENIZER = build_tokenizer()

@@ -17,10 +17,10 @@ import torch
 from deepprune_core.judge import CausalLMJudge, JudgeInput
 from deepprune_core.judging.loading import load_judge
 from deepprune_core.judging.prompts import plain_prompt
-from deepprune_core.miniature.tokenizer import build_tokenizer
 from deepprune_core.training.loop import HistoryRow, LabelledPairs, TrainConfig, train_judge
 from deepprune_core.training.plan import plan_batches, plan_shared_batches, rate_scale
 from deepprune_core.training.state import read_history, write_history
+from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 PROMPT = plain_prompt(TOKENIZER)

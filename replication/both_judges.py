@@ -1,0 +1,82 @@
+"""Reading once beside reading pairs: how much skill it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepprune_core.judging.encode_once import EncodeOnceJudge
+from deepprune_core.metrics import Interval, auroc, bootstrap
+from deepprune_core.reporting.tables import Table
+from replication.encode_once import NAME
+from replication.judges import online_spec, test_data
+from replication.run import Run
+from replication.skill import JudgeResult, assess
+from replication.table1 import bound_rows, knowing_judge, skill_columns, skill_row
+from replication.text import number
+
+PAIRWISE = "pairwise"
+
+
+@dataclass(frozen=True)
+class BothJudges:
+    """Both judges on the unseen reasoners.
+
+    ``loss``: pooled AUROC of reading once minus that of reading pairs, paired by question.
+    """
+
+    pairwise: JudgeResult
+    once: JudgeResult
+    loss: Interval
+
+
+def compare_judges(run: Run, once: EncodeOnceJudge) -> BothJudges:
+    """Return both judges on the unseen reasoners."""
+    cut, tokenizer = run.cuts.online(), once.encoder.tokenizer
+    data = test_data(run, cut, tokenizer)
+    pairwise = knowing_judge(run, online_spec(run), data, run.work / "scores" / "both.parquet")
+    paired, alone = assess(run, PAIRWISE, pairwise, data, cut), assess(run, NAME, once, data, cut)
+    pairwise.save()
+    return BothJudges(paired, alone, paired_loss(run, alone, paired))
+
+
+def paired_loss(run: Run, one: JudgeResult, other: JudgeResult) -> Interval:
+    """Return the difference of two judges' pooled AUROC, a mean over reasoners."""
+    owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(one.parts)])
+    same = np.concatenate([p.data.same for p in one.parts])
+    groups = np.concatenate([p.data.groups for p in one.parts])
+    mine, theirs = (np.concatenate([p.scores for p in r.parts]) for r in (one, other))
+
+    def value(rows: np.ndarray) -> float:
+        parts = [rows[owner[rows] == i] for i in range(len(one.parts))]
+        return float(np.mean([auroc(same[r], mine[r]) - auroc(same[r], theirs[r]) for r in parts]))
+
+    rng = run.rng("bootstrap", one.name, other.name)
+    return bootstrap(value, groups, rng=rng, draws=run.profile.bootstrap_draws)
+
+
+def skill_table(run: Run, found: BothJudges) -> Table:
+    """Return the skill of reading pairs and of reading once."""
+    results = (found.pairwise, found.once)
+    columns = skill_columns("judge", found.once.parts)
+    return Table(
+        "encode_once",
+        f"A judge that reads each prefix once, beside the paper's. {run.profile.caption}",
+        columns,
+        (*(skill_row(r, r.name) for r in results), *bound_rows(run, results, len(columns))),
+        (f"N: {found.once.num_pairs} pairs, {found.once.auroc.num_questions} questions. Reading "
+         f"once minus reading pairs: {number(found.loss)}, paired by question.",),
+    )  # fmt: skip
+
+
+def skill_words(run: Run, found: BothJudges) -> str:
+    """Return whether reading once keeps the pairwise judge's skill."""
+    close = found.loss.value >= -0.01
+    return run.note(
+        "08",
+        f"Reading once reaches an AUROC of {number(found.once.auroc)}, within questions "
+        f"{number(found.once.within)}; reading pairs {number(found.pairwise.auroc)} and "
+        f"{number(found.pairwise.within)}. The difference is {number(found.loss)}, "
+        + ("within" if close else "more than") + " the 0.01 that was hoped for.",
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""What each judge leaves of the saving: pruning with pairs read, with prefixes read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deepprune_core.judging.encode_once import EncodeOnceJudge
+from deepprune_core.judging.score_cache import CachedJudge
+from deepprune_core.metrics import Interval
+from deepprune_core.pruner import PruningConfig, StoredQuestion
+from deepprune_core.reporting.tables import Table, write_table
+from replication.both_judges import PAIRWISE
+from replication.encode_once import NAME, has_once, once_questions, once_scores, once_tau, open_once
+from replication.methods import Online, fast, play_online
+from replication.online import (
+    Cell,
+    control_cell,
+    control_curve,
+    play_all,
+    play_consistency,
+    stored_questions,
+)
+from replication.replays import for_each, play_pruning
+from replication.representatives import play_choices, representatives_table
+from replication.run import GradedTraces, Run
+from replication.table2 import difference
+from replication.table2_run import OnlineSetup
+from replication.text import count, percent, rate, span
+from replication.threshold import chosen_tau, with_tau
+
+OWN = ", τ = "  # before a threshold that was chosen for the judge
+LEFT_OUT = "Left out: the profile has no judge that reads each prefix once (judge.encode_once)."
+
+
+@dataclass(frozen=True)
+class JudgeCost:
+    """Pruning by one judge on one reasoner.
+
+    ``against_all``: accuracy minus that of all traces; ``against_net``: minus that of a plain
+    vote that costs as much, the judge's tokens counted.
+    """
+
+    judge: str
+    cell: Cell
+    against_all: Interval
+    against_net: Interval
+
+
+Seen = tuple[Sequence[StoredQuestion], PruningConfig]
+"""Questions as a judge sees them, and the rule that prunes them."""
+
+
+def cost_rows(
+    run: Run, traces: GradedTraces, judges: dict[str, Seen], judge_cost: float
+) -> list[JudgeCost]:
+    """Return what every judge costs and what the vote keeps, on one reasoner."""
+    everyone = play_all(run, "all traces", traces, play_consistency(traces))
+    curve, found = control_curve(run, traces), []
+    for name, (questions, rule) in judges.items():
+        cell = play_all(run, name, traces, play_pruning(questions, rule))
+        control = control_cell(cell, curve, net_of=judge_cost)
+        found.append(
+            JudgeCost(name, cell, difference(run, cell, everyone), difference(run, cell, control))
+        )
+    return found
+
+
+def pairwise_tau(run: Run, setup: OnlineSetup) -> float:
+    """Return the τ that suits the pairwise judge, chosen on the development questions."""
+    dev = run.teaching("development")
+    seen = stored_questions(dev, setup.judge, run.cuts.online(), setup.tokenizer)
+    if isinstance(setup.judge, CachedJudge):
+        setup.judge.save()
+    return chosen_tau(run, dev, seen)
+
+
+def judges_compared(run: Run, setup: OnlineSetup) -> dict[str, list[JudgeCost]]:
+    """Return both judges on every reasoner, each at the paper's τ and at its own."""
+    judge, rule = open_once(run), run.profile.pruning.config()
+    stored = once_scores(run, judge, setup.traces)
+    dear_tau, cheap_tau = pairwise_tau(run, setup), once_tau(run, judge)
+    dear_rule, cheap_rule = (run.profile.pruning.config(tau=t) for t in (dear_tau, cheap_tau))
+    seen: list[dict[str, Seen]] = []
+    for one, dear in zip(setup.traces, setup.questions, strict=True):
+        cheap = once_questions(run, judge, stored, one)
+        seen.append(
+            {
+                PAIRWISE: (dear, rule),
+                f"{PAIRWISE}, fast": (dear, fast(run)),
+                f"{PAIRWISE}{OWN}{dear_tau:g}": (dear, dear_rule),
+                NAME: (cheap, rule),
+                f"{NAME}{OWN}{cheap_tau:g}": (cheap, cheap_rule),
+            }
+        )
+    prices = [setup.judge_cost] * len(seen)
+    found = for_each(run, cost_rows, setup.traces, seen, prices)
+    return {one.model: rows for one, rows in zip(setup.traces, found, strict=True)}
+
+
+def judges_table(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> Table:
+    """Return what each judge costs and what the vote keeps."""
+    rows = [
+        (model, one.judge, count(one.cell.judge.mean(axis=0).sum()),
+         rate(one.cell.total_share(run)), rate(one.cell.total_share(run, judge_cost)),
+         rate(one.cell.accuracy(run)), rate(one.against_all), rate(one.against_net))
+        for model, mine in found.items() for one in mine
+    ]  # fmt: skip
+    return Table(
+        "judge_costs",
+        f"What a judge costs, and what is left of the saving. {run.profile.caption}",
+        ("reasoner", "judge", "judge's tokens", "% of cons@N, gross", "% of cons@N, net",
+         "accuracy (%)", "against all (points)", "against a vote of equal net cost (points)"),
+        tuple(rows),
+        (f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token. "
+         f"'{NAME}' is charged question and prefix once a trace; 'fast' asks one fixed "
+         f"representative a cluster. τ is {run.profile.pruning.tau:g} where none is named; the "
+         "others were chosen on the development questions.",),
+    )  # fmt: skip
+
+
+def judges_words(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> str:
+    """Return what is saved with the judge counted."""
+    own = f"{NAME}{OWN}"
+    by_judge = {name: [_one(mine, name) for mine in found.values()] for name in (PAIRWISE, own)}
+    saved = {
+        name: span([percent(1 - one.cell.total_share(run, judge_cost).value) for one in mine])
+        for name, mine in by_judge.items()
+    }
+    once = by_judge[own]
+    lost = span([f"{100 * one.against_all.value:+.1f}" for one in once])
+    net = span([f"{100 * one.against_net.value:+.1f}" for one in once])
+    run.headline(
+        "08", ("Tokens saved, judge counted, each prefix read once (%)", "–", saved[own]),
+        ("Accuracy then, against a vote of equal net cost (points)", "–", net),
+    )  # fmt: skip
+    return (
+        f"With the judge counted, reading pairs saves {saved[PAIRWISE]} %, reading each prefix "
+        f"once {saved[own]} %. Accuracy then changes by {lost} points against all traces, and by "
+        f"{net} points against a plain vote that costs as much."
+    )
+
+
+def both_judges(run: Run, setup: OnlineSetup) -> Table | str:
+    """Write and return what both judges cost, or say why there is only one."""
+    if not has_once(run):
+        return LEFT_OUT
+    found = judges_compared(run, setup)
+    run.note("05-judges", judges_words(run, found, setup.judge_cost))
+    return write_table(judges_table(run, found, setup.judge_cost), run.out)
+
+
+def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
+    """Write and return the choices of representatives with the judge that reads once."""
+    if not has_once(run):
+        return LEFT_OUT
+    judge = open_once(run)
+    stored = once_scores(run, judge, setup.traces)
+    seen = [once_questions(run, judge, stored, one) for one in setup.traces]
+    run = with_tau(run, once_tau(run, judge))
+    found = for_each(run, play_choices, setup.traces, seen)
+    choices = {one.model: mine for one, mine in zip(setup.traces, found, strict=True)}
+    table = representatives_table(run, choices, setup.judge_cost, name="representatives_once")
+    return write_table(table, run.out)
+
+
+def _one(found: Sequence[JudgeCost], name: str) -> JudgeCost:
+    exact = [one for one in found if one.judge == name]
+    return next(iter(exact or [one for one in found if one.judge.startswith(name)]))
+
+
+def results_at_scale(large: Run, judge: EncodeOnceJudge, judge_cost: float) -> list[Online]:
+    """Return all methods of Table 2 with the judge that reads once; ``large``: :func:`at_scale`."""
+    stored = once_scores(large, judge, large.online)
+    seen = [once_questions(large, judge, stored, one) for one in large.online]
+    prices = [judge_cost] * len(seen)
+    return for_each(large, play_online, large.online, seen, prices)

@@ -1,0 +1,173 @@
+"""All readers of prefixes in one table, from SentenceBERT to the best trained judge.
+
+Among them is one that trains in seconds: a logistic regression on SentenceBERT embeddings. Its
+penalty is chosen on the development questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepprune_core.judging.embedding_judge import EmbeddingJudge
+from deepprune_core.judging.number_overlap import NumberOverlapJudge
+from deepprune_core.judging.pair_data import JudgeData, judge_data
+from deepprune_core.judging.sentence_bert import open_encoder
+from deepprune_core.metrics import auroc
+from deepprune_core.reporting.tables import Table, write_table
+from deepprune_core.truncation import Truncation
+from replication.encode_once import NAME, has_once, open_once
+from replication.judges import test_data
+from replication.own_states import COSINE, states_judges
+from replication.own_states import NAME as OWN_STATES
+from replication.reporting.reference import load_reference
+from replication.run import Run
+from replication.skill import JudgeResult, assess
+from replication.table1 import bound_rows, skill_columns, skill_row
+from replication.text import NOTHING, number
+from replication.untrained import Judged, judge_tokenizer, sentence_bert
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PENALTIES = (3.0, 30.0, 300.0)
+MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
+EMBEDDINGS = "logistic regression on embeddings"
+NUMBERS = "number overlap"
+# What Figure 4 shows beside the judges of pairs.
+AT_LENGTHS = (EMBEDDINGS, NUMBERS, COSINE, OWN_STATES)
+
+
+@cache
+def last_words_encoder(source: str | None) -> SentenceTransformer:
+    """Return SentenceBERT reading the last tokens that fit, where a prefix is longer."""
+    encoder = open_encoder(source)
+    encoder.tokenizer.truncation_side = "left"
+    return encoder
+
+
+def embedding_judge(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge:
+    """Return the judge trained on the training questions, its penalty chosen on others."""
+    encoder = last_words_encoder(run.profile.sentence_bert)
+
+    def pairs_of(source: str) -> JudgeData:
+        found = run.teaching(source)  # type: ignore[arg-type]
+        drawn = run.rng("embeddings", source).permutation(len(found.graded))[:MOST_QUESTIONS]
+        rows = np.flatnonzero(np.isin(found.pairs.question, drawn))
+        return judge_data(found.traces, found.pairs.take(rows), cut, tokenizer)
+
+    train, held_out = pairs_of("train"), pairs_of("development")
+    vectors: dict[str, np.ndarray] = {}
+    judges = [
+        EmbeddingJudge(encoder, penalty=p, vectors=vectors).fit(train.inputs, train.same)
+        for p in PENALTIES
+    ]
+    return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
+
+
+def embedding_result(run: Run, cut: Truncation, tokenizer: Any) -> JudgeResult:
+    """Return the logistic regression's result on the unseen reasoners."""
+    judge, data = embedding_judge(run, cut, tokenizer), test_data(run, cut, tokenizer)
+    return assess(run, EMBEDDINGS, judge, data, cut, "embeddings")
+
+
+def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
+    """Return what reads prefixes of the profile's lengths without a judge of pairs.
+
+    The regression on embeddings is trained at each length. Where the profile has a judge from
+    the reasoner's own states, it stands beside it, and so does their floor, number overlap.
+    """
+    cuts = [Truncation("tokens", k) for k in run.cuts.embedding_tokens]
+    found = [embedding_result(run, cut, tokenizer) for cut in cuts]
+    settings = run.profile.judge.own_states
+    lengths = () if settings is None else settings.tokens
+    return found + [
+        reader for k in lengths for reader in mind_readers(run, Truncation("tokens", k), tokenizer)
+    ]
+
+
+def mind_readers(run: Run, cut: Truncation, tokenizer: Any) -> list[JudgeResult]:
+    """Return number overlap, the cosine of the reasoner's own states, and the judge from them."""
+    data = test_data(run, cut, tokenizer)
+    found = [assess(run, NUMBERS, NumberOverlapJudge(), data, cut)]
+    for name, judge in reversed(states_judges(run, cut).items()):
+        found.append(assess(run, name, judge, data, cut))
+        judge.save()
+    return found
+
+
+def reading_once(run: Run) -> list[JudgeResult]:
+    """Return the result of the judge that reads each prefix once, where the profile has it."""
+    if not has_once(run):
+        return []
+    judge, cut = open_once(run), run.cuts.online()
+    data = test_data(run, cut, judge.encoder.tokenizer)
+    return [assess(run, f"{NAME}: each prefix read once", judge, data, cut)]
+
+
+def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
+    """Return every reader with its AUROC, pooled and within questions, and the bounds."""
+    reference = load_reference()
+    paper = {
+        "SentenceBERT cosine": f"{reference.figure2bc['sentence_bert'].auroc:.2f}",
+        "Zero-shot judge": f"{reference.figure2bc['zero_shot'].auroc:.2f}",
+    }
+    rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in readers]
+    columns = skill_columns("reader", readers[0].parts)
+    return Table(
+        "readers",
+        f"Who can tell from the beginnings whether two traces will agree. {run.profile.caption}",
+        columns,
+        (*rows, *bound_rows(run, readers, len(columns))),
+        (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
+         f"95 %, from resampling questions. The logistic regression was trained on all pairs of at "
+         f"most {MOST_QUESTIONS} of the judges' training questions.",),
+    )  # fmt: skip
+
+
+def readers_words(readers: Sequence[JudgeResult]) -> str:
+    """Return who tells more than chance within questions, and who does not."""
+    above = [r.name for r in readers if r.within.low > 0.5]
+    known = [r for r in readers if not np.isnan(r.within.value)]
+    if not known:
+        return ""
+    best = max(known, key=lambda r: r.within.value)
+    return (
+        f"Within questions {', '.join(above) if above else 'nobody'} "
+        f"{'tells' if len(above) <= 1 else 'tell'} more than chance; the best is {best.name} with "
+        f"{number(best.within)}."
+    )
+
+
+def all_readers(
+    run: Run, tokenizer: Any, zero: JudgeResult, trained: Sequence[JudgeResult]
+) -> Table | str:
+    """Write and return the table of all readers, or say why there is none."""
+    if not run.cuts.embedding_tokens:
+        return "Left out: the profile names no lengths for the regression (embedding_tokens)."
+    cheap = (sentence_bert(run, tokenizer), embedding_result(run, run.cuts.online(), tokenizer))
+    settings, cut = run.profile.judge.own_states, run.cuts.online()
+    minds = (
+        mind_readers(run, cut, tokenizer)
+        if settings is not None and cut.kind == "tokens" and cut.k in settings.tokens
+        else []
+    )
+    readers = [*cheap, zero, *trained, *reading_once(run), *minds]
+    run.note("04-readers", readers_words(readers))
+    return write_table(readers_table(run, readers), run.out)
+
+
+def untrained_readers(run: Run, judged: Sequence[Judged]) -> Table | str:
+    """Write and return the table of the readers that need no trained judge of pairs.
+
+    Where there is such a judge, notebook 04 has the table of all readers.
+    """
+    if run.has_judges:
+        return "Notebook 04 has the table of all readers."
+    zero = dict(judged).get("zero_shot")
+    if zero is None:
+        return "Left out: the profile has no zero-shot judge (judge.base)."
+    return all_readers(run, judge_tokenizer(run), zero, ())

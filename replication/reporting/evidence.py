@@ -1,0 +1,253 @@
+"""What a run's tables say on the paper's claims; see :mod:`replication.reporting.findings`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from deepprune_core.metrics import Interval
+
+Row = dict[str, str]
+CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not decidable here"
+WEAK = 0.7  # an AUROC below this is "little better than chance", as the paper says of 0.66
+_NUMBER = r"([-+]?\d+(?:\.\d+)?)"
+_SPAN = re.compile(rf"{_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run says on a claim: our number as shown, what it rests on, the verdict."""
+
+    ours: str
+    verdict: str
+    table: str
+    num: str = ""
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The tables of one run, as rows of text."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def rows(self, table: str) -> list[Row]:
+        """Return a table's rows by column; none where the run has no such table."""
+        path = self.folder / f"{table}.csv"
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", newline="") as lines:
+            return list(csv.DictReader(lines))
+
+    def num(self, table: str) -> str:
+        """Return what a table's first ``N:`` note says, up to its first full stop."""
+        path = self.folder / f"{table}.md"
+        found = re.search(r"^N: ([^.;\n]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        return found[1] if found else ""
+
+    @cached_property
+    def judged(self) -> dict[tuple[str, str], Row]:
+        """Table 1's rows by (kind of cut, training): ``("tokens", "plain")``."""
+        rows = [r for r in self.rows("table1") if re.match(r"\d", r["truncation"])]
+        return {(r["truncation"].split()[-1], r["training"]): r for r in rows}
+
+
+def interval(text: str) -> Interval:
+    """Return the interval in a cell such as ``0.761 [0.724, 0.795]``.
+
+    Raises:
+        ValueError: the cell holds none.
+    """
+    found = _SPAN.search(text)
+    if not found:
+        raise ValueError(f"expected a number with its interval, got {text!r}")
+    value, low, high = map(float, found.groups())
+    return Interval(value, low, high, num_questions=0)
+
+
+def above(found: Interval, bound: float) -> str:
+    """Return the verdict on "more than ``bound``"."""
+    return CONFIRMED if found.low > bound else REFUTED if found.high < bound else OPEN
+
+
+def beats(first: Interval, second: Interval) -> str:
+    """Return the verdict on "the first is higher", from intervals that must not overlap."""
+    if first.low > second.high:
+        return CONFIRMED
+    return REFUTED if first.high < second.low else OPEN
+
+
+def redundant(run: RunTables) -> list[Evidence]:
+    """Over 80 % of pairs agree: every reasoner of Figure 2a."""
+    rows = [r for r in run.rows("redundancy") if r["source"] == "ours" and r["benchmark"] == "all"]
+    rows = rows or [r for r in run.rows("redundancy") if r["source"] == "ours"]
+    return [
+        Evidence(
+            f"{r['reasoner']}: {r['same answer, pairs']} %",
+            above(interval(r["same answer, pairs"]), 80),
+            "redundancy",
+            r["N"],
+        )
+        for r in rows
+    ]
+
+
+def untrained(name: str) -> Callable[[RunTables], list[Evidence]]:
+    """Return the check that a judge without training is weak."""
+
+    def check(run: RunTables) -> list[Evidence]:
+        rows = [r for r in run.rows("similarity") if r["judge"].startswith(name)]
+        verdicts = {CONFIRMED: REFUTED, REFUTED: CONFIRMED, OPEN: OPEN}
+        return [
+            Evidence(r["AUROC ours"], verdicts[above(interval(r["AUROC ours"]), WEAK)],
+                     "similarity", run.num("similarity"))
+            for r in rows
+        ]  # fmt: skip
+
+    return check
+
+
+def _table1(run: RunTables, ours: str, verdict: str) -> list[Evidence]:
+    return [Evidence(ours, verdict, "table1", run.num("table1"))]
+
+
+def best(run: RunTables) -> Row | None:
+    """Return Table 1's best row."""
+    return max(run.judged.values(), key=lambda r: interval(r["AUROC ours"]).value, default=None)
+
+
+def learns(run: RunTables) -> list[Evidence]:
+    """The trained judge beats the untrained one."""
+    zero = [r for r in run.rows("similarity") if r["judge"].startswith("Zero-shot")]
+    row = best(run)
+    if row is None or not zero:
+        return []
+    verdict = beats(interval(row["AUROC ours"]), interval(zero[0]["AUROC ours"]))
+    return _table1(run, f"{row['AUROC ours']} against {zero[0]['AUROC ours']}", verdict)
+
+
+def reaches(bound: float) -> Callable[[RunTables], list[Evidence]]:
+    """Return the check that the best judge reaches an AUROC."""
+
+    def check(run: RunTables) -> list[Evidence]:
+        row = best(run)
+        if row is None:
+            return []
+        # Another judge that falls short does not refute what the paper's reaches.
+        reached = above(interval(row["AUROC ours"]), bound) == CONFIRMED
+        return _table1(run, row["AUROC ours"], CONFIRMED if reached else OPEN)
+
+    return check
+
+
+def within(run: RunTables) -> list[Evidence]:
+    """The judge also tells the pairs of one question apart."""
+    row = best(run)
+    if row is None:
+        return []
+    return _table1(run, row["within question"], above(interval(row["within question"]), 0.5))
+
+
+def switches(run: RunTables) -> list[Evidence]:
+    """Focal loss with oversampling beats plain training, at either cut."""
+    found = []
+    for cut in ("tokens", "words"):
+        both, plain = (run.judged.get((cut, name)) for name in ("focal + oversampling", "plain"))
+        if both and plain:
+            verdict = beats(interval(both["AUROC ours"]), interval(plain["AUROC ours"]))
+            text = f"{cut}: {both['AUROC ours']} against {plain['AUROC ours']}"
+            found += _table1(run, text, verdict)
+    return found
+
+
+def words(run: RunTables) -> list[Evidence]:
+    """Cutting by reasoning words beats cutting by tokens."""
+    rows = [run.judged.get((cut, "focal + oversampling")) for cut in ("words", "tokens")]
+    if rows[0] is None or rows[1] is None:
+        return []
+    first, second = rows[0]["AUROC ours"], rows[1]["AUROC ours"]
+    return _table1(run, f"{first} against {second}", beats(interval(first), interval(second)))
+
+
+def knowing(run: RunTables) -> list[Evidence]:
+    """A judge that knows the test questions is better."""
+    rows = run.rows("leakage")
+    if not rows:
+        return []
+    clean, leaky = rows[0]["AUROC ours"], rows[1]["AUROC ours"]
+    verdict = beats(interval(leaky), interval(clean))
+    return [Evidence(f"{leaky} against {clean}", verdict, "leakage", run.num("leakage"))]
+
+
+def saved(run: RunTables) -> list[Evidence]:
+    """Over 80 % of tokens are saved, on every reasoner and benchmark."""
+    shares = [
+        interval(r["% of cons@N, gross"])
+        for r in run.rows("table2") if r["method"] == "DeepPrune"
+    ]  # fmt: skip
+    if not shares:
+        return []
+    low, high = (f(100 - s.value for s in shares) for f in (min, max))
+    # With fewer traces the ones that finish weigh more, so a smaller saving refutes nothing.
+    verdict = CONFIRMED if all(s.high < 20 for s in shares) else OPEN
+    return [Evidence(f"{low:.1f} to {high:.1f} %", verdict, "table2", run.num("table2"))]
+
+
+def control(rule: str, what: str) -> Callable[[RunTables], list[Evidence]]:
+    """Return the check that DeepPrune beats a plain vote of the same cost."""
+
+    def check(run: RunTables) -> list[Evidence]:
+        rows = [
+            r for r in run.rows("control") if r["method"] == rule and r["plain vote at"] == what
+        ]
+        return [
+            Evidence(f"{r['reasoner']}: {r['difference (points)']} points",
+                     above(interval(r["difference (points)"]), 0), "control", run.num("table2"))
+            for r in rows
+        ]  # fmt: skip
+
+    return check
+
+
+def counted_once(run: RunTables) -> list[Evidence]:
+    """With a judge that reads each prefix once, counted, it beats a vote of the same cost."""
+    column = "against a vote of equal net cost (points)"
+    rows = [r for r in run.rows("judge_costs") if r["judge"].startswith("encode once, τ")]
+    return [
+        Evidence(f"{r['reasoner']}: {r[column]} points", above(interval(r[column]), 0),
+                 "judge_costs", run.num("table2"))
+        for r in rows
+    ]  # fmt: skip
+
+
+def shortest(run: RunTables) -> list[Evidence]:
+    """A middle or short prefix beats the longest (tokens)."""
+    rows = [r for r in run.rows("truncation") if "tokens" in r["ours"]]
+    if len(rows) < 3:
+        return []
+    cells = [(int(r["ours"].split()[0]), r["AUROC ours"]) for r in rows]
+    longest = max(cells)
+    top = max(cells[:-1], key=lambda cell: interval(cell[1]).value)
+    verdict = beats(interval(top[1]), interval(longest[1]))
+    text = f"{top[0]} tokens {top[1]}, {longest[0]} tokens {longest[1]}"
+    return [Evidence(text, verdict, "truncation", run.num("truncation"))]
+
+
+def diverse(run: RunTables) -> list[Evidence]:
+    """Pass@k of the kept traces grows with τ."""
+    rows = run.rows("table3")
+    found = []
+    for benchmark in dict.fromkeys(r["benchmark"] for r in rows):
+        mine = [r for r in rows if r["benchmark"] == benchmark]
+        high, low = (f(mine, key=lambda r: float(r["τ"]))["pass@k (%)"] for f in (max, min))
+        text = f"{benchmark}: {low} to {high} %"
+        verdict = beats(interval(high), interval(low))
+        found.append(Evidence(text, verdict, "table3", run.num("table3")))
+    return found

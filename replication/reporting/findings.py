@@ -1,0 +1,181 @@
+"""The paper's claims against our runs: ``python -m replication.reporting.findings``.
+
+Every line of ``docs/findings.md`` is computed from the tables of a run and the paper's reported
+numbers. A claim is *confirmed* when our whole interval agrees with it, *refuted* when the whole
+interval disagrees, else *not decidable here*.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepprune_core.reporting.tables import NOTHING, Table, write_atomically
+from replication.reporting.evidence import (
+    CONFIRMED,
+    OPEN,
+    REFUTED,
+    WEAK,
+    Evidence,
+    RunTables,
+    control,
+    counted_once,
+    diverse,
+    knowing,
+    learns,
+    reaches,
+    redundant,
+    saved,
+    shortest,
+    switches,
+    untrained,
+    within,
+    words,
+)
+from replication.reporting.reference import Reference, load_reference
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: in words, the paper's number, and how a run's tables are asked."""
+
+    text: str
+    paper: str
+    check: Callable[[RunTables], list[Evidence]]
+
+
+def claims(paper: Reference) -> tuple[Claim, ...]:
+    """Return the paper's claims, and what it leaves out, in the order of its sections."""
+    tables, bars = paper.table1, paper.figure2a.values()
+    both, plain = (tables["words"][row]["average"][0] for row in ("both", "plain"))
+    token_both = tables["tokens"]["both"]["average"][0]
+    v1, v2 = both, paper.table1_v2_auroc
+    saving, by_tokens = paper.table2_v2.saved_percent, paper.figure4["tokens"]
+    peak = max(by_tokens, key=lambda k: by_tokens[k])
+    aime = paper.table3["AIME25"]
+    weak = f"(AUROC under {WEAK})"
+    return (
+        Claim("Over 80 % of pairs of traces reach the same answer",
+              f"{100 * paper.figure2a_average:.1f} %; {100 * min(bars):.1f} to "
+              f"{100 * max(bars):.1f} by reasoner", redundant),
+        Claim(f"Surface similarity hardly tells {weak}",
+              f"{paper.figure2bc['sentence_bert'].auroc:.2f}", untrained("SentenceBERT")),
+        Claim(f"An untrained judge hardly tells {weak}",
+              f"{paper.figure2bc['zero_shot'].auroc:.2f}", untrained("Zero-shot")),
+        Claim("Training makes the judge better than the untrained one",
+              f"{v1:.3f} against {paper.figure2bc['zero_shot'].auroc:.2f}", learns),
+        Claim(f"The judge exceeds AUROC {v1:.2f} on unseen reasoners (v1)", f"{v1:.3f}",
+              reaches(v1)),
+        Claim(f"It exceeds {v2:.2f} without shared questions (v2)", f"{v2:.3f}", reaches(v2)),
+        Claim("It tells pairs of one question apart (not measured in the paper)", NOTHING, within),
+        Claim("Focal loss with oversampling beats plain training",
+              f"{both:.3f} against {plain:.3f} (words)", switches),
+        Claim("Reasoning words cut better than tokens", f"{both:.3f} against {token_both:.3f}",
+              words),
+        Claim("Knowing the test questions explains v1's lead over v2", f"{v1:.3f} against {v2:.3f}",
+              knowing),
+        Claim("A prefix of middle length is best (tokens)",
+              f"{peak} tokens {by_tokens[peak]:.3f}, {max(by_tokens)} tokens "
+              f"{by_tokens[max(by_tokens)]:.3f}", shortest),
+        Claim("Over 80 % of the generated tokens are saved (512 traces)",
+              f"{saving[0]:.1f} to {saving[1]:.1f} % (v2)", saved),
+        Claim("At equal generated tokens it beats a plain vote (not measured in the paper)",
+              NOTHING, control("DeepPrune", "same tokens")),
+        Claim("The same with the judge's own tokens counted (not measured in the paper)",
+              NOTHING, control("DeepPrune", "same tokens net")),
+        Claim("The same with a judge that reads each prefix once (ours)", NOTHING, counted_once),
+        Claim("A higher τ keeps more different answers (pass@k, lowest to highest τ)",
+              f"AIME25: {aime[min(aime)].clustering[1]:.1f} to "
+              f"{aime[max(aime)].clustering[1]:.1f} %", diverse),
+    )  # fmt: skip
+
+
+def of_itself(paper: Reference) -> list[tuple[str, ...]]:
+    """Return what the paper's own numbers say of its claims, as rows of the table."""
+    bars, average = list(paper.figure2a.values()), paper.figure2a_average
+    mean = sum(bars) / len(bars)
+    cells = [
+        (
+            1 - tokens / methods["cons@512"][benchmark][0],
+            accuracy - methods["cons@512"][benchmark][1],
+        )
+        for methods in paper.table2.values()
+        for benchmark, (tokens, accuracy) in methods["DeepPrune"].items()
+    ]
+    less, worst = [s for s, _ in cells if s < 0.8], min(change for _, change in cells)
+    in_table, in_figure = paper.table1["tokens"]["both"]["average"][0], paper.figure4["tokens"][500]
+    facts = (
+        ("The average of Figure 2a is the mean of its bars", f"{100 * average:.1f} %",
+         f"mean of the bars: {100 * mean:.2f} %", abs(mean - average) < 0.001),
+        ("Every cell of Table 2 saves over 80 %", "over 80 %",
+         f"{len(less)} of {len(cells)} cells save less, the least {100 * min(less):.0f} %",
+         not less),
+        ("Accuracy stays within 3 points in every cell", "within 3 points",
+         f"the worst cell loses {-worst:.1f} points", worst >= -3),
+        ("Figure 4 and Table 1 agree at 500 tokens", f"{in_table:.3f} (Table 1)",
+         f"{in_figure:.3f} (Figure 4)", abs(in_figure - in_table) < 0.002),
+    )  # fmt: skip
+    shown = "`make findings`, data/paper_reference.yaml"
+    return [
+        (
+            claim,
+            theirs,
+            f"its own numbers: {found}",
+            NOTHING,
+            CONFIRMED if holds else REFUTED,
+            shown,
+        )
+        for claim, theirs, found, holds in facts
+    ]
+
+
+def findings(runs: list[RunTables]) -> Table:
+    """Return every claim beside what each run says of it."""
+    rows = of_itself(load_reference())
+    for claim in claims(load_reference()):
+        found = [(run, one) for run in runs for one in claim.check(run)]
+        for run, one in found:
+            command = f"`make reproduce PROFILE={run.name}`, {one.table}.csv"
+            rows.append((claim.text, claim.paper, one.ours, one.num, one.verdict, command))
+        if not found:
+            rows.append((claim.text, claim.paper, NOTHING, NOTHING, OPEN, NOTHING))
+    return Table(
+        "findings", "What the paper claims, and what our runs say.",
+        ("claim", "paper", "ours", "N", "verdict", "shown by"), tuple(rows),
+    )  # fmt: skip
+
+
+ABOUT = """# Findings
+
+Each line is one claim of the paper on one of our runs. *Confirmed*: our whole 95 % interval \
+agrees with the claim. *Refuted*: our whole interval disagrees. *Not decidable here*: the interval \
+holds both, or the run cannot ask. `make findings` writes this file from the committed tables.
+
+Read the verdicts with their world in mind. `real` means answers of real models with a judge of \
+135 million parameters; `mini` is a world of our own making, which measures the method alone. \
+Neither is the paper's setting: 512 long thinking traces and a judge of four billion parameters.
+
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the findings of the committed runs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m replication.reporting.findings", description=main.__doc__
+    )
+    parser.add_argument("runs", nargs="*", type=Path,
+                        default=[Path("figures/real"), Path("figures/mini")])  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("docs/findings.md"))
+    options = parser.parse_args(arguments)
+    write_atomically(options.out, rendered([RunTables(folder) for folder in options.runs]))
+
+
+def rendered(runs: list[RunTables]) -> str:
+    """Return the whole page."""
+    return ABOUT + findings(runs).to_markdown() + "\n"
+
+
+if __name__ == "__main__":
+    main()

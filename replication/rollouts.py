@@ -1,0 +1,166 @@
+"""What can be known: the ceiling of every judge, from rollouts.
+
+From a prefix its own reasoner goes on, m times. The ends estimate p(answer | question, prefix),
+and two traces agree with probability sum over answers a of p_i(a) p_j(a). No reader of the two
+prefixes can rank pairs better, in expectation, so the AUROC of this number is the ceiling of
+every judge at that cut. The traces' own ends are no part of it, so the labels are independent of
+the scores.
+
+Few rollouts blur the estimate and lower its AUROC: what a few show is a lower bound of the
+ceiling, and it is given for several m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from deepprune_core.answers import UNGRADABLE, partition
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import JudgeData, judge_data
+from deepprune_core.traces import Question
+from deepprune_core.truncation import Tokenizer, Truncation
+from replication.run import GradedTraces, Run, part_of
+from replication.workflow.profile import ROOT
+from replication.workflow.rollouts import RolloutsSection
+
+CEILING = "ceiling: the reasoner's own rollouts"
+Answers = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Prefixed:
+    """A prefix of a question's trace number ``trace``, cut after ``tokens``."""
+
+    question: Question
+    trace: int
+    tokens: int
+    text: str
+
+    @property
+    def key(self) -> str:
+        return key_of(self.question.question_id, self.trace, self.tokens)
+
+
+def key_of(question_id: str, trace: int, tokens: int) -> str:
+    """Return the name of a prefix."""
+    return f"{question_id}/{trace}/{tokens}"
+
+
+def rollouts_settings(run: Run) -> RolloutsSection:
+    """Return the profile's section about rollouts.
+
+    Raises:
+        ValueError: it has none, or names a job that the profile does not collect.
+    """
+    found, plan = run.profile.rollouts, run.profile.collect
+    if found is None or plan is None or found.job not in plan.jobs:
+        raise ValueError(
+            f"{run.profile.name}: expected rollouts with a job of collect.jobs, "
+            f"got {found and found.job!r}; add it"
+        )
+    return found
+
+
+def rolled_traces(run: Run) -> GradedTraces:
+    """Return the first traces of those questions whose first traces disagree."""
+    settings, plan = rollouts_settings(run), run.profile.collect
+    assert plan is not None
+    traces = run.load([plan.file(settings.job)], settings.prefixes)[0]
+    mixed = [
+        q for q in np.unique(traces.pairs.question).tolist()
+        if 0 < traces.pairs.same[traces.pairs.question == q].mean() < 1
+    ]  # fmt: skip
+    return part_of(traces, np.array(mixed[: settings.questions], dtype=np.int64))
+
+
+def prefixes_of(traces: GradedTraces, tokens: int, tokenizer: Tokenizer) -> list[Prefixed]:
+    """Return the prefixes of all traces, cut as a judge would read them."""
+    cut = Truncation("tokens", tokens)
+    return [
+        Prefixed(question, i, tokens, cut.cut(trace.text, tokenizer).text)
+        for question, group in zip(traces.traces.questions, traces.traces.traces, strict=True)
+        for i, trace in enumerate(group)
+    ]
+
+
+def keys_of(traces: GradedTraces, tokens: int) -> set[str]:
+    """Return the names of all traces' prefixes of so many tokens."""
+    return {
+        key_of(question.question_id, i, tokens)
+        for question, group in zip(traces.traces.questions, traces.traces.traces, strict=True)
+        for i in range(len(group))
+    }
+
+
+def read_rollouts(path: Path) -> dict[str, Answers]:
+    """Return the answers of each prefix's continuations by its key; empty without the file."""
+    if not path.is_file():
+        return {}
+    rows = pq.read_table(path).to_pylist()
+    return {
+        key_of(row["question_id"], row["trace"], row["tokens"]): tuple(row["answers"])
+        for row in rows
+    }
+
+
+class RolloutJudge:
+    """P(same) as the chance that a continuation of one prefix agrees with one of the other.
+
+    Args:
+        answers: the ends of the continuations of (question, prefix), as texts.
+    """
+
+    def __init__(self, answers: Mapping[tuple[str, str], Answers]) -> None:
+        self.answers = answers
+
+    def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return P(same) per pair: ``(n,)`` float64; an end without an answer agrees with none."""
+        return np.array([self._agreement(pair) for pair in inputs], dtype=np.float64)
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return zeros, ``(n,)`` int64: what sampling costs is not a reader's price."""
+        return np.zeros(len(inputs), np.int64)
+
+    def _agreement(self, pair: JudgeInput) -> float:
+        first, second = (self.answers[pair.question, text] for text in (pair.first, pair.second))
+        classes = partition([*first, *second])
+        one, other = classes[: len(first)], classes[len(first) :]
+        agree = (one[:, None] == other[None, :]) & (one[:, None] != UNGRADABLE)
+        if pair.first != pair.second:
+            return float(agree.mean())
+        m = len(one)  # one prefix twice: no end is compared with itself
+        return float((agree.sum() - np.trace(agree)) / (m * (m - 1)))
+
+
+@dataclass(frozen=True)
+class RolledCut:
+    """One cut: its pairs, and the ends of the continuations of every prefix."""
+
+    cut: Truncation
+    data: JudgeData
+    answers: Mapping[tuple[str, str], Answers]
+
+    def judge(self, continuations: int) -> RolloutJudge:
+        """Return the judge that knows so many continuations of each prefix."""
+        return RolloutJudge({key: ends[:continuations] for key, ends in self.answers.items()})
+
+
+def rolled_cuts(run: Run, tokenizer: Any) -> list[RolledCut]:
+    """Return the cuts of which all rollouts are there."""
+    settings, traces = rollouts_settings(run), rolled_traces(run)
+    stored, found = read_rollouts(ROOT / settings.file), []
+    for tokens in settings.tokens:
+        if not keys_of(traces, tokens) <= set(stored):
+            continue
+        prefixes = prefixes_of(traces, tokens, tokenizer)
+        answers = {(p.question.text, p.text): stored[p.key] for p in prefixes}
+        cut = Truncation("tokens", tokens)
+        data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
+        found.append(RolledCut(cut, data, answers))
+    return found

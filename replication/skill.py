@@ -1,0 +1,163 @@
+"""How well a judge tells pairs apart: its AUROCs and TNR, and between which bounds they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.pair_data import JudgeData
+from deepprune_core.metrics import (
+    Interval,
+    auroc,
+    bootstrap,
+    bootstrap_mean,
+    question_oracle,
+    roc_fnr_tnr,
+    tnr_at_fnr,
+)
+from deepprune_core.reporting.plots import Curve
+from deepprune_core.truncation import Truncation
+from replication.run import Run
+
+CONTRADICTIONS = "reader of contradictions"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A judge's scores on one reasoner's pairs, with intervals over questions.
+
+    ``within``: mean AUROC over the questions that have both kinds of pair.
+    """
+
+    data: JudgeData
+    scores: np.ndarray
+    auroc: Interval
+    tnr: Interval
+    within: Interval
+
+    @property
+    def model(self) -> str:
+        return self.data.model
+
+    @property
+    def oracle(self) -> float:
+        """Pooled AUROC of the question's own agreement rate, which reads no trace."""
+        return auroc(self.data.same, question_oracle(self.data.groups, self.data.same))
+
+
+def within_values(data: JudgeData, scores: np.ndarray) -> np.ndarray:
+    """Return each question's own AUROC: ``(questions,)``, NaN without both kinds of pair."""
+    return np.array(
+        [
+            auroc(data.same[rows], scores[rows])
+            for rows in (data.groups == q for q in range(int(data.groups.max()) + 1))
+        ]
+    )
+
+
+def tested(run: Run, data: JudgeData, scores: np.ndarray) -> Tested:
+    """Return a judge's skill on one reasoner, with bootstrap intervals over questions."""
+    draws = run.profile.bootstrap_draws
+
+    def interval(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
+        return bootstrap(
+            lambda rows: statistic(data.same[rows], scores[rows]),
+            data.groups, rng=run.rng("bootstrap", data.model), draws=draws,
+        )  # fmt: skip
+
+    within = bootstrap_mean(
+        within_values(data, scores), rng=run.rng("bootstrap", data.model), draws=draws
+    )
+    return Tested(data, scores, interval(auroc), interval(tnr_at_fnr), within)
+
+
+def average(run: Run, parts: Sequence[Tested]) -> tuple[Interval, Interval, Interval]:
+    """Return the mean AUROC, TNR and AUROC within questions over reasoners.
+
+    All reasoners share a question's fate in a draw.
+    """
+    draws = run.profile.bootstrap_draws
+    owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(parts)])
+    same = np.concatenate([p.data.same for p in parts])
+    scores = np.concatenate([p.scores for p in parts])
+    groups = np.concatenate([p.data.groups for p in parts])
+
+    def mean_of(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
+        def value(rows: np.ndarray) -> float:
+            mine = [rows[owner[rows] == i] for i in range(len(parts))]
+            return float(np.mean([statistic(same[r], scores[r]) for r in mine]))
+
+        return bootstrap(value, groups, rng=run.rng("bootstrap", "average"), draws=draws)
+
+    return mean_of(auroc), mean_of(tnr_at_fnr), _mean_within(run, parts)
+
+
+def _mean_within(run: Run, parts: Sequence[Tested]) -> Interval:
+    """Return the mean over reasoners of their AUROC within questions."""
+    found = [within_values(p.data, p.scores) for p in parts]
+    size = max(map(len, found))
+    table = np.array([np.pad(v, (0, size - len(v)), constant_values=np.nan) for v in found])
+    known = np.flatnonzero(~np.isnan(table).all(axis=0))
+    if not len(known) or np.isnan(table).all(axis=1).any():
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+
+    def value(columns: np.ndarray) -> float:
+        drawn = [row[~np.isnan(row)] for row in table[:, known[columns]]]
+        return float(np.mean([r.mean() for r in drawn])) if all(map(len, drawn)) else float("nan")
+
+    rng = run.rng("bootstrap", "average", "within")
+    return bootstrap(value, np.arange(len(known)), rng=rng, draws=run.profile.bootstrap_draws)
+
+
+@dataclass(frozen=True)
+class JudgeResult:
+    """A judge on every unseen reasoner and on their average."""
+
+    name: str
+    cut: Truncation
+    row: str
+    parts: tuple[Tested, ...]
+    auroc: Interval
+    tnr: Interval
+    within: Interval
+
+    @property
+    def curve(self) -> Curve:
+        """The ROC curve of all reasoners' pairs together, labelled with the average AUROC."""
+        same = np.concatenate([p.data.same for p in self.parts])
+        fnr, tnr = roc_fnr_tnr(same, np.concatenate([p.scores for p in self.parts]))
+        return Curve(self.name, fnr, tnr, self.auroc)
+
+    @property
+    def oracle(self) -> float:
+        """Mean over reasoners of the question oracle's pooled AUROC."""
+        return float(np.mean([part.oracle for part in self.parts]))
+
+    @property
+    def num_pairs(self) -> int:
+        return sum(len(part.data) for part in self.parts)
+
+
+def assess(
+    run: Run, name: str, judge: Judge, data: Sequence[JudgeData], cut: Truncation, row: str = ""
+) -> JudgeResult:
+    """Return a judge's result on the test pairs of all unseen reasoners."""
+    parts = tuple(tested(run, part, judge.score(part.inputs)) for part in data)
+    return JudgeResult(name, cut, row, parts, *average(run, parts))
+
+
+def contradiction_reader(
+    run: Run, data: Sequence[JudgeData], cut: Truncation
+) -> JudgeResult | None:
+    """Return what counting the terms that two prefixes read differently gives.
+
+    It knows the miniature world's language, and is a floor for judges there; None elsewhere.
+    """
+    if not run.profile.contradictions:
+        return None
+    from replication.miniature.contradictions import ReadingJudge
+
+    return assess(run, CONTRADICTIONS, ReadingJudge(), data, cut)

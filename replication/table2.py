@@ -1,0 +1,225 @@
+"""Table 2 and its figures: accuracy and tokens of pruned and plain votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepprune_core.metrics import Interval, bootstrap_mean
+from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
+from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
+from deepprune_core.reporting.tables import Table
+from replication.methods import CONTROL, CONTROLS, FAST, Online, named
+from replication.online import Cell
+from replication.reporting.reference import load_reference
+from replication.run import Run
+from replication.text import NOTHING, count, percent, rate, span
+
+# The methods of the figure; the table has all of them.
+DRAWN = ("cons", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, survivors")
+
+
+def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
+    """Return DeepPrune's accuracy minus the control's, paired by question."""
+    values = pruned.right.mean(axis=0) - control.right.mean(axis=0)
+    rng = run.rng("difference", pruned.model, pruned.benchmark, control.method)
+    return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
+
+
+def table2(
+    run: Run, results: Sequence[Online], judge_cost: float, *, name: str = "table2"
+) -> Table:
+    """Return Table 2: every method on every reasoner and benchmark."""
+    rows: list[tuple[str, ...]] = []
+    for online in results:
+        for benchmark in online.traces.traces.benchmarks:
+            _, cells = online.on(benchmark)
+            for cell in cells:
+                low, high = cell.order_spread
+                net = cell.total_share(run, judge_cost) if cell.judge.any() else None
+                rows.append(
+                    (
+                        cell.model, benchmark, cell.method,
+                        count(cell.generated.mean(axis=0).sum()), rate(cell.total_share(run)),
+                        rate(net) if net else NOTHING, rate(cell.accuracy(run)),
+                        f"{percent(low)}–{percent(high)}" if len(cell.right) > 1 else NOTHING,
+                    )
+                )  # fmt: skip
+    orders, n = run.profile.pruning.orders, len(results[0].traces.traces.questions)
+    return Table(
+        name,
+        f"Accuracy and tokens of parallel votes (Table 2). {run.profile.caption}",
+        ("reasoner", "benchmark", "method", "tokens", "% of cons@N, gross", "% of cons@N, net",
+         "accuracy (%)", "spread over orders"),
+        tuple(rows),
+        (f"N: {n} questions a reasoner; means over {orders} arrival orders; intervals from "
+         "resampling questions.",
+         f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token.",
+         f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
+         "costs, question by question; 'net' also grants it the judge's tokens."),
+    )  # fmt: skip
+
+
+def paper_table2() -> Table:
+    """Return the paper's Table 2 with the shares that follow from it."""
+    rows: list[tuple[str, ...]] = []
+    for model, methods in load_reference().table2.items():
+        for method, benchmarks in methods.items():
+            whole = "cons@512 (DeepConf paper)" if "DeepConf" in method else "cons@512"
+            for benchmark, (tokens, accuracy) in benchmarks.items():
+                share = 100 * tokens / methods[whole][benchmark][0]
+                rows.append((model, benchmark, method, f"{tokens:.2f}", f"{share:.1f}",
+                             f"{accuracy:.1f}"))  # fmt: skip
+    return Table(
+        "table2_paper",
+        "Table 2 as reported: 512 traces, tokens in units of 1e8 for the whole benchmark.",
+        ("reasoner", "benchmark", "method", "tokens", "% of its own cons@512", "accuracy (%)"),
+        tuple(rows),
+        ("DeepConf's rows are copied from its own paper, on other traces.",
+         "The judge's tokens are not counted."),
+    )  # fmt: skip
+
+
+def panels(
+    run: Run, results: Sequence[Online], judge_cost: float
+) -> dict[tuple[str, str], tuple[list[Point], Frontier]]:
+    """Return the panels of the cost-against-accuracy figure."""
+    found = {}
+    for online in results:
+        for benchmark in online.traces.traces.benchmarks:
+            mask, cells = online.on(benchmark)
+            points = [
+                Point(cell.method, cell.total_share(run), cell.accuracy(run))
+                for cell in cells
+                if cell.method.split("@")[0] in DRAWN
+            ]
+            pruned = named(cells, "DeepPrune")
+            points.append(
+                Point("DeepPrune, net of judge", pruned.total_share(run, judge_cost),
+                      pruned.accuracy(run))
+            )  # fmt: skip
+            found[(cells[0].model, benchmark)] = (points, _frontier(run, online, mask))
+    return found
+
+
+def _frontier(run: Run, online: Online, mask: np.ndarray) -> Frontier:
+    curve, baseline = online.curve, online.cells[0].baseline[mask]
+    accuracy = curve.accuracy[mask]
+    cost = curve.tokens[mask].sum(axis=0) / baseline.sum()
+    rng = run.rng("frontier", online.traces.model)
+    rows = rng.integers(0, len(accuracy), (run.profile.bootstrap_draws, len(accuracy)))
+    drawn = accuracy[rows].mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return Frontier(cost, accuracy.mean(axis=0), low, high)
+
+
+def control_table(run: Run, results: Sequence[Online], *, name: str = "control") -> Table:
+    """Return DeepPrune minus the plain vote of equal tokens, over all of a reasoner's questions."""
+    rows = []
+    for online in results:
+        _, cells = online.on("all")
+        for method, controls in CONTROLS.items():
+            pruned = named(cells, method)
+            for control, label in zip(controls, ("same tokens", "same tokens net"), strict=True):
+                other = named(cells, control)
+                rows.append(
+                    (pruned.model, method, label, rate(pruned.accuracy(run)),
+                     rate(other.accuracy(run)), rate(difference(run, pruned, other)))
+                )  # fmt: skip
+    return Table(
+        name,
+        f"DeepPrune against a plain vote at the same cost. {run.profile.caption}",
+        ("reasoner", "method", "plain vote at", "method (%)", "plain vote (%)",
+         "difference (points)"),
+        tuple(rows),
+        ("Paired by question; intervals from resampling questions.",),
+    )  # fmt: skip
+
+
+def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
+    """Return what agrees with the paper's Table 2 and what does not."""
+    saved, lost, beats, quick = [], [], [], []
+    for online in results:
+        _, cells = online.on("all")
+        fast = named(cells, FAST)
+        quick.append((1 - fast.total_share(run, judge_cost).value,
+                      fast.right.mean() - cells[0].right.mean()))  # fmt: skip
+        pruned = named(cells, "DeepPrune")
+        saved.append(
+            (1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value)
+        )
+        lost.append(pruned.right.mean() - cells[0].right.mean())
+        beats.append(difference(run, pruned, named(cells, CONTROL)))
+    v2 = load_reference().table2_v2
+    verdict = [
+        "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
+    ]
+    models = [online.traces.model for online in results]
+    gained = span([f"{100 * d.value:+.1f}" for d in beats])
+    run.headline(
+        "05",
+        ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}",
+         span([percent(s) for s, _ in saved])),
+        ("Tokens saved, the judge's own counted (%)", NOTHING,
+         span([percent(s) for _, s in saved])),
+        ("The same with one fixed representative a cluster (%)", NOTHING,
+         span([percent(s) for s, _ in quick])),
+        ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}",
+         span([f"{100 * x:+.1f}" for x in lost])),
+        ("Accuracy against a vote of equal tokens (points)", NOTHING, gained),
+    )  # fmt: skip
+    return run.note(
+        "05",
+        f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words).",
+        f"DeepPrune saves {span([percent(s) for s, _ in saved])} % of the generated tokens here "
+        f"(paper, v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
+        f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
+        f"is {span([percent(s) for _, s in saved])} %; the paper does not count them.",
+        f"Accuracy changes by {span([f'{100 * x:+.1f}' for x in lost])} points against "
+        f"cons@N (paper: within {v2.within_points}).",
+        "With one fixed representative a cluster (*fast*) and the judge counted it saves "
+        f"{span([percent(s) for s, _ in quick])} %, accuracy changes by "
+        f"{span([f'{100 * x:+.1f}' for _, x in quick])} points.",
+        "Against a plain majority vote at the same number of generated tokens it is "
+        + ", ".join(f"{v} on {m} ({rate(d)} points)" for v, m, d in zip(verdict, models, beats,
+                                                                        strict=True))
+        + ".",
+    )  # fmt: skip
+
+
+def hero_traces(
+    online: Online, questions: Sequence[StoredQuestion], config: PruningConfig
+) -> tuple[str, list[HeroTrace]]:
+    """Return (title, traces) of one question, for show.
+
+    It is the one that saves most among those answered right, with three to six clusters if
+    any has so many.
+    """
+    outcomes = [
+        replay(question, range(len(question.classes)), config, np.random.default_rng(j))
+        for j, question in enumerate(questions)
+    ]
+
+    def rank(j: int) -> tuple[bool, bool, float]:
+        if not outcomes[j].right:
+            return False, False, 0.0
+        several = 3 <= len(outcomes[j].clustering.clusters) <= 6
+        return True, several, outcomes[j].ledger.saved_gross
+
+    chosen = max(range(len(questions)), key=rank)
+    question, outcome = questions[chosen], outcomes[chosen]
+    cluster = {t: c for c, group in enumerate(outcome.clustering.clusters) for t in group}
+    group = online.traces.traces.traces[chosen]
+    traces = [
+        HeroTrace(
+            cluster.get(i, -1), i in outcome.finished,
+            int(question.num_tokens[i] if i in outcome.finished else question.prefix_tokens[i]),
+            int(question.num_tokens[i]), str(trace.answer or NOTHING),
+            int(question.classes[i]) == question.gold_class,
+        )
+        for i, trace in enumerate(group)
+    ]  # fmt: skip
+    saved = percent(outcome.ledger.saved_gross, 0)
+    title = f"{question.question_id}: {len(group)} traces, {saved} % of the tokens never generated"
+    return title, traces

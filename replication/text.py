@@ -1,0 +1,48 @@
+"""How numbers are written in tables and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from deepprune_core.metrics import Interval
+
+NOTHING = "–"
+
+
+def rate(found: Interval, digits: int = 1) -> str:
+    """Return a rate in percent with its interval.
+
+    >>> rate(Interval(0.853, 0.8, 0.9, 30))
+    '85.3 [80.0, 90.0]'
+    """
+    return number(
+        Interval(100 * found.value, 100 * found.low, 100 * found.high, found.num_questions), digits
+    )
+
+
+def number(found: Interval, digits: int = 3) -> str:
+    """Return a value with its interval; a dash where there is none."""
+    if math.isnan(found.value):
+        return NOTHING
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def count(value: float) -> str:
+    """Return a count with thousands separated by thin spaces; 1234567 becomes 1 234 567."""
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Return a share in percent without a sign; a dash for NaN."""
+    return NOTHING if math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def span(shown: Sequence[str]) -> str:
+    """Return ``lowest to highest`` of numbers already written, or the one they all are.
+
+    >>> span(["3.0", "-1.5", "2.0"]), span(["4", "4"])
+    ('-1.5 to 3.0', '4')
+    """
+    low, high = min(shown, key=float), max(shown, key=float)
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,95 @@
+"""Figure 2b and 2c: SentenceBERT and the zero-shot judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.reporting.plots import Curve
+from replication.judges import base_model, open_judge, test_data
+from replication.reporting.reference import load_reference
+from replication.run import Run
+from replication.skill import JudgeResult, assess
+from replication.text import number
+from replication.workflow.profile import ROOT
+
+Judged = tuple[str, JudgeResult]
+NAMES = {"sentence_bert": "SentenceBERT cosine", "zero_shot": "Zero-shot judge"}
+
+
+def judge_tokenizer(run: Run) -> Any:
+    """Return the tokenizer that cuts prefixes: the judge's, the profile's, or SentenceBERT's."""
+    from transformers import AutoTokenizer
+
+    source = base_model(run) if run.profile.judge.base else run.profile.tokenizer
+    if source is None:
+        return open_encoder(run.profile.sentence_bert).tokenizer
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
+    """Return the result of the judge's base model without any training on pairs of traces."""
+    cut = run.cuts.online()
+    shipped = run.profile.judge.zero_shot_scores
+    scores = ROOT / shipped if shipped else run.work / "scores" / "zero-shot.parquet"
+    judge = open_judge(run, None, scores, autocast=run.profile.judge.autocast)
+    result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
+    judge.save()
+    return result
+
+
+def sentence_bert(run: Run, tokenizer: Any) -> JudgeResult:
+    """Return the result of SentenceBERT on the first tokens, as in the paper."""
+    cut = run.cuts.table1()[0]
+    judge = SentenceBertJudge(open_encoder(run.profile.sentence_bert))
+    return assess(run, NAMES["sentence_bert"], judge, test_data(run, cut, tokenizer), cut)
+
+
+def untrained_judges(run: Run) -> list[Judged]:
+    """Return SentenceBERT, and the zero-shot judge where the profile has one."""
+    tokenizer = judge_tokenizer(run)
+    found = [("sentence_bert", sentence_bert(run, tokenizer))]
+    if run.profile.judge.base and has_zero_shot(run):
+        found.append(("zero_shot", zero_shot(run, tokenizer)))
+    return found
+
+
+def has_zero_shot(run: Run) -> bool:
+    """Return whether zero-shot scores ship, or are cheap enough to be computed in a run."""
+    shipped = run.profile.judge.zero_shot_scores
+    return shipped is None or (ROOT / shipped).is_file()
+
+
+def untrained_panels(judged: Sequence[Judged]) -> dict[str, list[Curve]]:
+    """Return one panel a judge."""
+    titles = {"sentence_bert": "SentenceBERT (Figure 2b)", "zero_shot": "Zero-shot (Figure 2c)"}
+    return {titles[key]: [result.curve] for key, result in judged}
+
+
+def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
+    """Return what agrees with the paper's Figure 2b and 2c and what does not."""
+    reference = load_reference().figure2bc
+    sentences = []
+    run.headline(
+        "02",
+        *((f"{result.name}, AUROC", f"{reference[key].auroc:.2f}", number(result.auroc))  # type: ignore[index]
+          for key, result in judged),
+    )  # fmt: skip
+    for key, result in judged:
+        paper = reference[key].auroc  # type: ignore[index]
+        weak = "hardly better than chance" if result.auroc.low <= 0.55 else "better than chance"
+        sentences.append(
+            f"{result.name}: AUROC {number(result.auroc)} here, {paper:.2f} in the paper; {weak}."
+        )
+    sentences.append(
+        "As in the paper, what two beginnings look like says little about where they end."
+        if all(result.auroc.value < 0.75 for _, result in judged)
+        else "Here the beginnings alone say more than in the paper."
+    )
+    if run.profile.judge.base and run.profile.contradictions:
+        sentences.append(
+            "Our zero-shot judge is a language model of the miniature world that has met the "
+            "question format, so it stands for an instruct model, not for a blank one."
+        )
+    return run.note("02", *sentences)

@@ -1,0 +1,75 @@
+"""The part of a profile that says how its traces come to be: which model answers what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from replication.workflow.section import Section
+
+
+class Reasoner(Section):
+    """A model that is sampled, as its model card (``card``) recommends.
+
+    ``model``: hub name or folder; ``revision`` pins it. ``template``: switches of its chat
+    template, such as those for thinking. ``released_as``: its name in the authors' data set.
+    ``billions`` of parameters (``active`` ones of a mixture of experts) and ``mean_tokens`` of a
+    trace serve the plan.
+    """
+
+    model: str
+    revision: str | None = None
+    card: str
+    temperature: float = Field(0.6, ge=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    max_tokens: int = Field(32_768, ge=1)
+    template: dict[str, Any] = Field(default_factory=dict)
+    released_as: str | None = None
+    billions: float = Field(gt=0)
+    active: float | None = Field(None, gt=0)
+    mean_tokens: int = Field(ge=1)
+
+
+class Job(Section):
+    """``traces`` samples of every question of ``benchmarks`` by one of the reasoners.
+
+    ``confidences``: keep each token's confidence (two bytes), which DeepConf needs.
+    """
+
+    reasoner: str
+    benchmarks: tuple[str, ...]
+    traces: int = Field(ge=2)
+    confidences: bool = False
+
+
+class Collection(Section):
+    """Jobs by the name of their file below ``folder``.
+
+    ``source``: sample them, or take them from the authors' data set (``released``: a hub name
+    or a folder). ``instruction`` follows a question; ``choice_instruction`` one with options.
+    """
+
+    folder: Path
+    source: Literal["sample", "released"] = "sample"
+    released: str = "THU-KEG/DeepPrune"
+    released_revision: str | None = None
+    instruction: str
+    choice_instruction: str
+    choice_benchmarks: tuple[str, ...] = ("gpqa-diamond",)
+    reasoners: dict[str, Reasoner]
+    jobs: dict[str, Job]
+
+    @model_validator(mode="after")
+    def _known_reasoners(self) -> Collection:
+        for name, job in self.jobs.items():
+            if job.reasoner not in self.reasoners:
+                known = ", ".join(self.reasoners)
+                raise ValueError(f"job {name}: no reasoner {job.reasoner!r}; there are {known}")
+        return self
+
+    def file(self, job: str) -> Path:
+        """Return where a job's traces lie."""
+        return self.folder / f"{job}.parquet"

@@ -1,0 +1,64 @@
+"""Judges on SentenceBERT embeddings, with the encoder that the notebooks use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from deepprune_core.judging.embedding_judge import EmbeddingJudge
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+
+ADD = "First we add the apples and the pears, so the sum is twelve."
+ADD_AGAIN = "Let us sum up apples and pears first; that makes twelve."
+PLANE = "The plane to Lisbon was late because of a storm over the sea."
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return open_encoder()
+
+
+def pair(first: str, second: str) -> JudgeInput:
+    return JudgeInput("How many?", first, second)
+
+
+def test_cosine_is_that_of_the_encoders_own_vectors(encoder):
+    scores = SentenceBertJudge(encoder).score([pair(ADD, ADD_AGAIN), pair(ADD, PLANE)])
+    vectors = encoder.encode([ADD, ADD_AGAIN, PLANE]).astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = [(1 + vectors[0] @ vectors[1]) / 2, (1 + vectors[0] @ vectors[2]) / 2]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert scores[0] > scores[1]
+
+
+def test_similarity_has_no_order_and_is_one_for_equal_texts(encoder):
+    judge = SentenceBertJudge(encoder)
+    forth, back, same = judge.score([pair(ADD, PLANE), pair(PLANE, ADD), pair(ADD, ADD)])
+    assert forth == pytest.approx(back, abs=1e-6) and same == pytest.approx(1, abs=1e-5)
+    assert judge.score([]).shape == (0,)
+
+
+def test_the_trained_judge_is_scikit_learns_regression_on_difference_and_product(encoder):
+    inputs = [pair(ADD, ADD_AGAIN), pair(ADD, PLANE), pair(ADD_AGAIN, PLANE), pair(ADD, ADD)]
+    same = np.array([True, False, False, True])
+    scores = EmbeddingJudge(encoder, penalty=0.5).fit(inputs, same).score(inputs)
+    u = encoder.encode([p.first for p in inputs], normalize_embeddings=True).astype(np.float64)
+    v = encoder.encode([p.second for p in inputs], normalize_embeddings=True).astype(np.float64)
+    features = np.hstack([np.abs(u - v), u * v])
+    model = LogisticRegression(C=2.0, max_iter=2000).fit(features, same)
+    np.testing.assert_allclose(scores, model.predict_proba(features)[:, 1], atol=1e-4)
+    assert (scores > 0.5).tolist() == same.tolist()
+
+
+def test_one_kind_of_pairs_teaches_nothing_and_is_refused(encoder):
+    with pytest.raises(ValueError, match="one kind only"):
+        EmbeddingJudge(encoder).fit([pair(ADD, PLANE)], np.array([False]))
+
+
+def test_tokens_are_counted_up_to_what_the_encoder_reads(encoder):
+    whole = SentenceBertJudge(encoder).num_tokens([pair(ADD, "apple " * 1000)])
+    read = EmbeddingJudge(encoder).num_tokens([pair(ADD, "apple " * 1000)])
+    one = len(encoder.tokenizer.encode(ADD, add_special_tokens=False))
+    assert whole[0] == one + 1000 and read[0] == one + encoder.max_seq_length

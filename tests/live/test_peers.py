@@ -1,0 +1,118 @@
+"""The peers on a live engine against their replays on the same stored traces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from deepprune_core.answers import partition
+from deepprune_core.engines.base import SamplingConfig
+from deepprune_core.engines.replay import ReplayEngine
+from deepprune_core.ledger import TraceState
+from deepprune_core.live import peers
+from deepprune_core.live.result import PrunedAnswer
+from deepprune_core.peers import deepconf as stored_deepconf
+from deepprune_core.peers import stopping
+from deepprune_core.traces import Question
+from deepprune_core.truncation import Truncation
+from replication.miniature.tokenizer import build_tokenizer
+
+TOKENIZER = build_tokenizer()
+
+
+def texts_of(kinds: list[int]) -> list[str]:
+    return [
+        "so Bob has 4. " * (5 + 3 * i % 17) + f"answer: \\boxed{{{k}}}" for i, k in enumerate(kinds)
+    ]
+
+
+def ask(
+    method: Callable[[peers.Asked, int], Awaitable[PrunedAnswer]], kinds: list[int]
+) -> tuple[PrunedAnswer, np.ndarray, np.ndarray]:
+    texts = texts_of(kinds)
+    lengths = np.array([len(TOKENIZER.encode(t, add_special_tokens=False)) for t in texts])
+    engine = ReplayEngine({"?": texts}, TOKENIZER)
+
+    async def work() -> PrunedAnswer:
+        asked = peers.Asked(engine, TOKENIZER, SamplingConfig(), Question("q", "?"), "?", 0)
+        return await method(asked, len(kinds))
+
+    result = asyncio.run(work())
+    assert engine.generated_tokens() == result.ledger.generated == result.engine_tokens
+    return result, partition([str(k) for k in kinds]), lengths
+
+
+CASES = [np.random.default_rng(i).choice(4, 24, p=[0.6, 0.2, 0.1, 0.1]).tolist() for i in range(6)]
+
+
+@pytest.mark.parametrize("kinds", CASES)
+def test_the_stopping_rules_ask_for_the_traces_that_the_replay_asks_for(kinds: list[int]) -> None:
+    for live, rule in (
+        (peers.adaptive_consistency, stopping.adaptive_consistency),
+        (peers.early_stopping, stopping.early_stopping),
+    ):
+        result, classes, lengths = ask(live, kinds)
+        truth = rule(classes, lengths, 0, range(len(kinds)))
+        assert sorted(t.trace for t in result.finished) == sorted(truth.finished)
+        assert result.ledger.kept == truth.ledger.kept
+        assert result.answer == str(kinds[classes.tolist().index(truth.vote.winner)])
+
+
+def test_the_plain_vote_runs_everything() -> None:
+    result, _, lengths = ask(peers.consistency, CASES[0])
+    assert result.ledger.kept == lengths.sum() and result.ledger.pruned == 0
+    assert result.answer == "0"
+    assert sum(b.weight for b in result.ballots) == len(CASES[0])
+
+
+def test_adaptive_consistency_stops_what_still_runs() -> None:
+    async def method(asked: peers.Asked, n: int) -> PrunedAnswer:
+        return await peers.adaptive_consistency(asked, n, parallel=8)
+
+    result, _, _ = ask(method, [0] * 16)
+    assert result.decided_early and result.answer == "0"
+    assert TraceState.DECIDED in {t.state for t in result.traces}
+
+
+def test_random_pruning_stops_at_the_truncation_point() -> None:
+    cut, rng = Truncation("reasoning_words", 3), np.random.default_rng(2)
+
+    async def method(asked: peers.Asked, n: int) -> PrunedAnswer:
+        return await peers.random_pruning(asked, n, keep=0.4, truncation=cut, rng=rng)
+
+    result, _, _ = ask(method, CASES[1])
+    states = [t.state for t in result.traces]
+    assert 0 < states.count(TraceState.FINISHED) < len(states)
+    stopped = [t.tokens for t in result.traces if t.state is TraceState.PRUNED]
+    point = cut.point(texts_of(CASES[1])[0], TOKENIZER)
+    assert max(stopped) == len(TOKENIZER.encode(point)) + 1
+
+
+@pytest.mark.parametrize("keep", [10.0, 90.0])
+def test_deepconf_stops_and_votes_as_its_replay_does(keep: float) -> None:
+    kinds, window = CASES[2], 16
+    texts = texts_of(kinds)
+    rng = np.random.default_rng(9)
+    lengths = [len(TOKENIZER.encode(t, add_special_tokens=False)) for t in texts]
+    values = [rng.gamma(8, 1 + rng.random(), n).astype(np.float16) for n in lengths]
+    engine = ReplayEngine({"?": texts}, TOKENIZER, confidences={"?": values})
+    config = stored_deepconf.DeepConfConfig(keep, warmup=6, window=window, consensus=1.0)
+
+    async def work() -> PrunedAnswer:
+        sampling = SamplingConfig(confidences=True)
+        asked = peers.Asked(engine, TOKENIZER, sampling, Question("q", "?"), "?", 0)
+        return await peers.deepconf(asked, len(kinds), config)
+
+    result = asyncio.run(work())
+    classes = partition([str(k) for k in kinds])
+    truth = stored_deepconf.deepconf(
+        stored_deepconf.prepare(values, classes, 0, window), range(len(kinds)), config
+    )
+    if not result.decided_early:
+        stopped = {t.trace for t in result.traces if t.state is TraceState.PRUNED}
+        assert stopped == set(truth.stopped)
+        assert result.ledger.pruned == truth.ledger.pruned
+    assert result.answer == str(kinds[classes.tolist().index(truth.vote.winner)])

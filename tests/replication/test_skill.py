@@ -1,0 +1,90 @@
+"""Judge skill against scikit-learn, and the bounds of Table 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.pair_data import JudgeData
+from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
+from deepprune_core.truncation import Truncation
+from replication.methods import oracle_scores, shuffled_scores
+from replication.run import Run
+from replication.skill import assess, contradiction_reader
+from replication.workflow.profile import ROOT, load_profile
+
+CUT = Truncation("reasoning_words", 12)
+
+
+class Scripted:
+    """A judge that reads its scores off the pairs."""
+
+    def score(self, inputs):
+        return np.array([float(pair.question) for pair in inputs])
+
+    def num_tokens(self, inputs):
+        return np.zeros(len(inputs), dtype=np.int64)
+
+
+def data(model: str, rng: np.random.Generator) -> JudgeData:
+    scores, groups = rng.integers(0, 9, 80) / 9, rng.integers(0, 8, 80)
+    inputs = tuple(JudgeInput(str(s), "so average is mean.", "so average is mode.") for s in scores)
+    return JudgeData(model, inputs, rng.random(80) < 0.6, groups, 0.0, 0.5)
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    profile = load_profile(ROOT / "replication" / "profiles" / "mini.yaml")
+    return Run(profile.model_copy(update={"bootstrap_draws": 20}), tmp_path, tmp_path)
+
+
+def test_averages_are_means_over_reasoners_of_scikit_learns_values(run):
+    rng = np.random.default_rng(0)
+    parts = [data("birch", rng), data("oak", rng)]
+    result = assess(run, "scripted", Scripted(), parts, CUT)
+    pooled, within = [], []
+    for part in parts:
+        scores = Scripted().score(part.inputs)
+        pooled.append(roc_auc_score(part.same, scores))
+        groups = [part.groups == q for q in range(8)]
+        both = [g for g in groups if 0 < part.same[g].sum() < g.sum()]
+        within.append(np.mean([roc_auc_score(part.same[g], scores[g]) for g in both]))
+    assert result.auroc.value == pytest.approx(np.mean(pooled))
+    assert result.within.value == pytest.approx(np.mean(within))
+    assert result.within.low <= result.within.value <= result.within.high
+    assert result.num_pairs == 160
+
+
+def test_contradictions_are_known_only_where_the_profile_says_so(run):
+    parts = [data("birch", np.random.default_rng(1))]
+    known = Run(run.profile.model_copy(update={"contradictions": True}), run.out, run.work)
+    unknown = Run(run.profile.model_copy(update={"contradictions": False}), run.out, run.work)
+    assert contradiction_reader(unknown, parts, CUT) is None
+    found = contradiction_reader(known, parts, CUT)
+    assert found is not None and found.auroc.value == pytest.approx(0.5)
+
+
+def question(rng: np.random.Generator) -> StoredQuestion:
+    scores = rng.random((12, 12))
+    return StoredQuestion(
+        "q", 0, rng.integers(0, 3, 12), np.full(12, 100), np.full(12, 10),
+        (scores + scores.T) / 2, np.ones((12, 12), np.int64),
+    )  # fmt: skip
+
+
+def test_an_oracle_judge_makes_clusters_of_one_answer():
+    stored = oracle_scores(question(np.random.default_rng(2)))
+    outcome = replay(stored, range(12), PruningConfig(), np.random.default_rng(0))
+    assert all(len({int(stored.classes[t]) for t in c}) == 1 for c in outcome.clustering.clusters)
+    assert outcome.ledger.judge > 0
+
+
+def test_a_random_judge_has_the_judges_scores_in_another_order():
+    stored = question(np.random.default_rng(3))
+    random = shuffled_scores(stored, np.random.default_rng(4))
+    upper = np.triu_indices(12, k=1)
+    assert sorted(random.scores[upper]) == sorted(stored.scores[upper])
+    assert not np.array_equal(random.scores, stored.scores)
+    np.testing.assert_array_equal(random.scores, random.scores.T)
