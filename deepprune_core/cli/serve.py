@@ -11,8 +11,6 @@ from deepprune_core.cli import options as o
 from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.live.config import OnlineConfig
-from deepprune_core.serving.app import PruningServer, build_app
-from deepprune_core.serving.limits import Limits, is_loopback
 
 
 def serve(
@@ -57,8 +55,13 @@ def serve(
     reach needs a key (then watch at /?key=KEY), or --without-key. Exit codes: 2 wrong options, 3
     the upstream does not answer.
     """
-    import uvicorn
+    try:
+        import uvicorn
 
+        from deepprune_core.serving.app import PruningServer, build_app
+        from deepprune_core.serving.limits import Limits, is_loopback
+    except ImportError as error:
+        o.fail(f"{error}; pip install 'deepprune-replicated[serve]'")
     limits = Limits(os.environ.get(server_key) or None, body_seconds=body_seconds, at_once=at_once)
     if limits.key is None and not is_loopback(host) and not without_key:
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")

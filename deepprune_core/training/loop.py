@@ -93,7 +93,10 @@ class _Training(Steps):
         compiled: bool,
         sharded: bool,
     ) -> None:
-        from accelerate import Accelerator
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise ImportError(f"{error}; pip install 'deepprune-replicated[train]'") from error
 
         super().__init__(config, train, validation, out, identity)
         self.tokenizer = tokenizer
