@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
+from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.plots_online import Shares, share_lines
 from deepprune_core.reporting.tables import Table, write_table
+from deepprune_core.truncation import Truncation
 from replication.own_states import states_judges
 from replication.readers import NUMBERS
-from replication.rollouts import CEILING, RolledCut, rolled_cuts, rollouts_settings
+from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import Run
 from replication.skill import JudgeResult, assess
 from replication.text import number, percent
 
-Known = list[tuple[RolledCut, JudgeResult]]
 HALF = "ceiling, half of the rollouts"
 
 
-def what_is_known(run: Run, tokenizer: Any) -> Known:
-    """Return every reader's skill on the pairs of the rollouts, cut by cut, shortest first."""
-    settings, found = rollouts_settings(run), []
-    for rolled in sorted(rolled_cuts(run, tokenizer), key=lambda one: one.cut.k):
-        judges: dict[str, Judge] = {NUMBERS: NumberOverlapJudge()}
-        if run.profile.judge.own_states is not None:
-            judges.update(states_judges(run, rolled.cut))
-        judges[HALF] = rolled.judge(settings.continuations // 2)
-        judges[CEILING] = rolled.judge(settings.continuations)
-        found += [
-            (rolled, assess(run, name, judge, [rolled.data], rolled.cut))
-            for name, judge in judges.items()
-        ]
+def what_is_known(run: Run, tokenizer: Any) -> list[JudgeResult]:
+    """Return every reader's skill on the pairs of the rollouts, cut by cut, shortest first.
+
+    Readers are asked at all cuts of the judge from own states too, where there is no ceiling.
+    """
+    settings, own = rollouts_settings(run), run.profile.judge.own_states
+    traces, found = rolled_traces(run), []
+    rolled = {one.cut.k: one for one in rolled_cuts(run, tokenizer)}
+    for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
+        cut, judges = Truncation("tokens", k), dict[str, Judge]()
+        data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
+        judges[NUMBERS] = NumberOverlapJudge()
+        if own is not None and k in own.tokens:
+            judges.update(reversed(states_judges(run, cut).items()))
+        if k in rolled:
+            judges[HALF] = rolled[k].judge(settings.continuations // 2)
+            judges[CEILING] = rolled[k].judge(settings.continuations)
+        found += [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
     return found
 
 
-def known_table(run: Run, known: Known) -> Table:
+def known_table(run: Run, known: Sequence[JudgeResult]) -> Table:
     """Return who ranks pairs how well, between floor and ceiling."""
     settings = rollouts_settings(run)
-    top = {r.cut: r.within.value for _, r in known if r.name == CEILING}
-    floor = {r.cut: r.within.value for _, r in known if r.name == NUMBERS}
+    top = {r.cut: r.within.value for r in known if r.name == CEILING}
+    floor = {r.cut: r.within.value for r in known if r.name == NUMBERS}
     rows = []
-    for rolled, result in known:
-        low, high = floor[result.cut], top[result.cut]
+    for result in known:
+        low, high = floor[result.cut], top.get(result.cut, float("nan"))
         way = (result.within.value - low) / (high - low) if high > low else float("nan")
         rows.append(
-            (result.cut.label, percent(rolled.data.share, 0), result.name, number(result.auroc),
-             number(result.within), percent(way, 0))
+            (result.cut.label, percent(result.parts[0].data.share, 0), result.name,
+             number(result.auroc), number(result.within), percent(way, 0))
         )  # fmt: skip
-    first = known[0][1]
+    first = known[0]
     return Table(
         "known",
         f"What beginnings hold, and who can read it: floor, judges, ceiling. {run.profile.caption}",
@@ -66,29 +73,32 @@ def known_table(run: Run, known: Known) -> Table:
     )  # fmt: skip
 
 
-def known_figure(known: Known) -> Figure:
+def known_figure(known: Sequence[JudgeResult]) -> Figure:
     """Return AUROC within questions against the share of a trace that is read."""
     lines: dict[str, Shares] = {}
-    for rolled, result in known:
+    for result in sorted(known, key=lambda r: r.name == CEILING):
         if result.name != HALF:
             line = lines.setdefault(result.name, Shares(result.name, [], []))
-            line.share.append(rolled.data.share)
+            line.share.append(result.parts[0].data.share)
             line.values.append(result.within)
     return share_lines(list(lines.values()))
 
 
-def known_words(run: Run, known: Known) -> str:
+def known_words(run: Run, known: Sequence[JudgeResult]) -> str:
     """Return what the beginnings hold and how much of it the best reader sees."""
     sentences = []
-    for cut in dict.fromkeys(result.cut for _, result in known):
-        mine = {r.name: (rolled, r) for rolled, r in known if r.cut == cut and r.name != HALF}
-        rolled, top = mine.pop(CEILING)
-        best = max((r for _, r in mine.values()), key=lambda r: r.within.value)
+    for top in (r for r in known if r.name == CEILING):
+        readers = [r for r in known if r.cut == top.cut and r.name not in (HALF, CEILING)]
+        best = max(readers, key=lambda r: r.within.value)
+        floor = next(r for r in readers if r.name == NUMBERS)
         sentences.append(
-            f"After {cut.label}, {percent(rolled.data.share, 0)} % of a trace, the ceiling within "
-            f"questions is {number(top.within)}; the best reader, {best.name}, has "
-            f"{number(best.within)}."
-        )
+            f"After {top.cut.label}, {percent(top.parts[0].data.share, 0)} % of a trace, its own "
+            f"reasoner's rollouts rank pairs within questions with an AUROC of "
+            f"{number(top.within)}: that is the ceiling of any judge. {NUMBERS.capitalize()}, the "
+            f"floor, has {number(floor.within)}"
+            + (f"; the best of our readers, {best.name}, {number(best.within)}."
+               if best is not floor else ", and no reader of ours more.")
+        )  # fmt: skip
     return run.note("07-known", *sentences)
 
 

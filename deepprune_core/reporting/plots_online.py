@@ -266,7 +266,8 @@ def share_lines(lines: Sequence[Shares]) -> Figure:
             lw=2.4 if top else 1.6, color="black" if top else PALETTE[i], label=line.label,
         )  # fmt: skip
     axes.axhline(0.5, color=GREY, lw=1, ls=":")
-    axes.text(axes.get_xlim()[1], 0.5, "chance", color=GREY, ha="right", va="bottom", fontsize=9)
+    axes.text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
+              transform=axes.get_yaxis_transform())  # fmt: skip
     axes.set(xlabel="share of a trace that is read (%)", ylabel="AUROC within questions",
              ylim=(min(0.4, *(v.low for line in lines for v in line.values)), 1.02))  # fmt: skip
     drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)

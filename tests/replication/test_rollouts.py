@@ -137,12 +137,12 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     run = Run(load_profile(profile), tmp_path, tmp_path)
     tokenizer = judge_tokenizer(run)
     known = what_is_known(run, tokenizer)
-    assert [(r.cut.k, r.name) for _, r in known] == [
+    assert [(r.cut.k, r.name) for r in known] == [
         (k, name) for k in (20, 60) for name in (NUMBERS, HALF, CEILING)
     ]
     table = known_table(run, known)
     floor, top = (
-        {r.cut.k: r.within.value for _, r in known if r.name == n} for n in (NUMBERS, CEILING)
+        {r.cut.k: r.within.value for r in known if r.name == n} for n in (NUMBERS, CEILING)
     )
     for row, k in ((0, 20), (3, 60)):
         ways = (table.rows[row][-1], table.rows[row + 2][-1])
