@@ -122,9 +122,9 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
         )
     for name, mine in _others(results).items():
         first, last = mine[0], mine[-1]
-        what = f"A {name}, trained at each length," if name == EMBEDDINGS else name.capitalize()
+        what = f"{name}, trained at each length" if name == EMBEDDINGS else name
         sentences.append(
-            f"{what} goes from {number(first.auroc)} at "
+            f"{what[0].upper()}{what[1:]}: from {number(first.auroc)} at "
             f"{first.cut.k} tokens to {number(last.auroc)} at {last.cut.k}; within questions from "
             f"{number(first.within)} to {number(last.within)}."
         )

@@ -15,7 +15,7 @@ from deepprune_core.reporting.plots_online import Shares, share_lines
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.own_states import states_judges
-from replication.readers import NUMBERS
+from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import Run
 from replication.skill import JudgeResult, assess
@@ -36,6 +36,8 @@ def what_is_known(run: Run, tokenizer: Any) -> list[JudgeResult]:
         cut, judges = Truncation("tokens", k), dict[str, Judge]()
         data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
         judges[NUMBERS] = NumberOverlapJudge()
+        if k in run.cuts.embedding_tokens:
+            judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
             judges.update(reversed(states_judges(run, cut).items()))
         if k in rolled:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,8 +50,20 @@ def last_words_encoder(source: str | None) -> SentenceTransformer:
     return encoder
 
 
+_fitted: dict[tuple[Path, Truncation], EmbeddingJudge] = {}
+
+
 def embedding_judge(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge:
-    """Return the judge trained on the training questions, its penalty chosen on others."""
+    """Return the judge trained on the training questions, its penalty chosen on others.
+
+    A notebook that asks again gets the same one.
+    """
+    if (run.work, cut) not in _fitted:
+        _fitted[run.work, cut] = _fit_embeddings(run, cut, tokenizer)
+    return _fitted[run.work, cut]
+
+
+def _fit_embeddings(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge:
     encoder = last_words_encoder(run.profile.sentence_bert)
 
     def pairs_of(source: str) -> JudgeData:
