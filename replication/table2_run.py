@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from replication.run import GradedTraces, Run, part_of
 from replication.stored_scores import open_scores, score_everything, sources_of
 from replication.table2 import hero_traces
 from replication.table3 import ThresholdRow, threshold_rows
+from replication.threshold import chosen_tau, with_tau
 from replication.untrained import judge_tokenizer
 from replication.workflow.profile import ROOT
 
@@ -51,6 +52,7 @@ CHECKED = 200
 class OnlineSetup:
     """The online judge and every reasoner's questions with their pair scores.
 
+    ``run``: the notebook's, with this judge's own τ where the profile has it chosen.
     ``judge_cost``: price of a judge's token in reasoner tokens; ``check``: what came of
     scoring a sample of the stored scores afresh.
     """
@@ -61,10 +63,22 @@ class OnlineSetup:
     questions: tuple[tuple[StoredQuestion, ...], ...]
     judge_cost: float
     check: str
+    run: Run
 
 
 def open_online(run: Run) -> OnlineSetup:
     """Return the online judge with all scores; those that are not stored are computed now."""
+    found = _open_online(run)
+    if not run.profile.pruning.choose_tau:
+        return found
+    dev = run.teaching("development")
+    seen = stored_questions(dev, found.judge, run.cuts.online(), found.tokenizer)
+    tau = chosen_tau(run, dev, seen)
+    check = f"{found.check}; τ = {tau}, chosen on {len(seen)} development questions"
+    return replace(found, run=with_tau(run, tau), check=check)
+
+
+def _open_online(run: Run) -> OnlineSetup:
     if run.profile.judge.given:
         return open_given(run, run.profile.judge.given)
     if run.profile.judge.prunes == "once" and has_once(run):
@@ -88,7 +102,7 @@ def open_online(run: Run) -> OnlineSetup:
     new = judge.num_hits + judge.num_misses
     check = f"{pairs - new} scores from the store, {judge.num_misses} computed now"
     return OnlineSetup(
-        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
+        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check, run
     )
 
 
@@ -118,7 +132,7 @@ def open_given(run: Run, name: str) -> OnlineSetup:
     )
     check = f"judge {name}" + (f"; {found.caveat}" if found.caveat else "")
     cost = run.profile.pruning.judge_cost
-    return OnlineSetup(found.judge, tokenizer, run.online, questions, cost, check)
+    return OnlineSetup(found.judge, tokenizer, run.online, questions, cost, check, run)
 
 
 def open_embeddings(run: Run) -> OnlineSetup:
@@ -128,7 +142,7 @@ def open_embeddings(run: Run) -> OnlineSetup:
     questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
     check = f"judge: {EMBEDDINGS}, trained on the judges' training questions"
     return OnlineSetup(
-        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check
+        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check, run
     )
 
 
@@ -139,7 +153,7 @@ def open_own_states(run: Run) -> OnlineSetup:
     questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
     judge.cached.save()
     check = f"judge: {OWN_STATES}; {judge.cached.num_misses} scores computed now"
-    return OnlineSetup(judge, tokenizer, run.online, questions, READS_ITSELF, check)
+    return OnlineSetup(judge, tokenizer, run.online, questions, READS_ITSELF, check, run)
 
 
 def open_reading_once(run: Run) -> OnlineSetup:
@@ -149,7 +163,7 @@ def open_reading_once(run: Run) -> OnlineSetup:
     questions = tuple(once_questions(run, judge, stored, traces) for traces in run.online)
     check = "judge: each prefix read once; a sample scored afresh agrees with the store"
     cost = run.profile.pruning.judge_cost
-    return OnlineSetup(judge, judge.encoder.tokenizer, run.online, questions, cost, check)
+    return OnlineSetup(judge, judge.encoder.tokenizer, run.online, questions, cost, check, run)
 
 
 def open_trained_here(run: Run) -> OnlineSetup:
@@ -173,7 +187,7 @@ def open_trained_here(run: Run) -> OnlineSetup:
         f"replayed on {sum(len(q) for q in questions)} others"
     )
     cost = run.profile.pruning.judge_cost
-    return OnlineSetup(judge, tokenizer, tuple(held_out), questions, cost, check)
+    return OnlineSetup(judge, tokenizer, tuple(held_out), questions, cost, check, run)
 
 
 def online_judge(run: Run) -> CachedJudge:

@@ -190,10 +190,12 @@ class Pruning(Section):
     """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.
 
     ``judge_cost``: price of a prompt token of the judge in generated tokens of the reasoner;
-    for dense models the ratio of their parameters.
+    for dense models the ratio of their parameters. ``choose_tau``: the judge that reads embeddings
+    or states prunes with the τ that suits it best on the development questions.
     """
 
     tau: float = Field(0.5, ge=0, le=1)
+    choose_tau: bool = False
     taus: tuple[float, ...] = (0.75, 0.63, 0.5, 0.25)
     max_clusters: int = Field(32, ge=1)
     max_representatives: int = Field(10, ge=1)
