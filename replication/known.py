@@ -34,15 +34,16 @@ def what_is_known(run: Run, tokenizer: Any) -> list[JudgeResult]:
     rolled = {one.cut.k: one for one in rolled_cuts(run, tokenizer)}
     for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
         cut, judges = Truncation("tokens", k), dict[str, Judge]()
-        data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
+        known = rolled.get(k)
+        data = known.data if known else judge_data(traces.traces, traces.pairs, cut, tokenizer)
         judges[NUMBERS] = NumberOverlapJudge()
         if k in run.cuts.embedding_tokens:
             judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
             judges.update(reversed(states_judges(run, cut).items()))
-        if k in rolled:
-            judges[HALF] = rolled[k].judge(settings.continuations // 2)
-            judges[CEILING] = rolled[k].judge(settings.continuations)
+        if known:
+            judges[HALF] = known.judge(settings.continuations // 2)
+            judges[CEILING] = known.judge(settings.continuations)
         found += [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
     return found
 

@@ -158,7 +158,21 @@ def begun_alike(rows: Sequence[EncodedPair]) -> dict[int, list[int]]:
     return found
 
 
-class StatesCosineJudge:
+class _ReadsOnceMore:
+    """What a judge of states costs where no engine hands them out: each prefix is read again."""
+
+    states: OwnStates
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)
+
+    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
+        """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
+        return self.states.texts.text_tokens(texts)
+
+
+class StatesCosineJudge(_ReadsOnceMore):
     """(1 + cosine) / 2 of both prefixes' states, averaged over the layers; nothing is trained."""
 
     def __init__(self, states: OwnStates) -> None:
@@ -171,14 +185,6 @@ class StatesCosineJudge:
         places, sides = _placed(inputs)
         near = _cosines(self.states.vectors(list(places)), sides).mean(axis=1)
         return np.clip((1 + near) / 2, 0, 1).astype(np.float64)
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
-        return first_readings(self, inputs)
-
-    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
-        """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
-        return self.states.texts.text_tokens(texts)
 
 
 class SelfJudge(PairRegression):
@@ -316,7 +322,7 @@ def _sureness(
     return weights, float(-mean @ weights)
 
 
-class OwnStatesJudge:
+class OwnStatesJudge(_ReadsOnceMore):
     """P(same) from the states of :class:`OwnStates` and what :func:`learned_head` learned."""
 
     def __init__(self, states: OwnStates, head: StatesHead) -> None:
@@ -331,14 +337,6 @@ class OwnStatesJudge:
         sure = states.reshape(len(places), -1) @ head.sure + head.sure_bias
         logits = _features(inputs, states, sides, sure) @ head.pair + head.pair_bias
         return np.asarray(1 / (1 + np.exp(-logits)))
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
-        return first_readings(self, inputs)
-
-    def text_tokens(self, texts: Sequence[Text]) -> np.ndarray:
-        """Return the tokens of reading each prefix and its question once more: ``(n,)`` int64."""
-        return self.states.texts.text_tokens(texts)
 
 
 def _features(
