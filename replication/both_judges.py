@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from deepprune_core.judging.encode_once import EncodeOnceJudge
-from deepprune_core.metrics import Interval, auroc, bootstrap
+from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import Table
 from replication.encode_once import NAME
 from replication.judges import online_spec, test_data
+from replication.paired import paired_difference
 from replication.run import Run
 from replication.skill import JudgeResult, assess
 from replication.table1 import bound_rows, knowing_judge, skill_columns, skill_row
@@ -38,22 +37,7 @@ def compare_judges(run: Run, once: EncodeOnceJudge) -> BothJudges:
     pairwise = knowing_judge(run, online_spec(run), data, run.work / "scores" / "both.parquet")
     paired, alone = assess(run, PAIRWISE, pairwise, data, cut), assess(run, NAME, once, data, cut)
     pairwise.save()
-    return BothJudges(paired, alone, paired_loss(run, alone, paired))
-
-
-def paired_loss(run: Run, one: JudgeResult, other: JudgeResult) -> Interval:
-    """Return the difference of two judges' pooled AUROC, a mean over reasoners."""
-    owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(one.parts)])
-    same = np.concatenate([p.data.same for p in one.parts])
-    groups = np.concatenate([p.data.groups for p in one.parts])
-    mine, theirs = (np.concatenate([p.scores for p in r.parts]) for r in (one, other))
-
-    def value(rows: np.ndarray) -> float:
-        parts = [rows[owner[rows] == i] for i in range(len(one.parts))]
-        return float(np.mean([auroc(same[r], mine[r]) - auroc(same[r], theirs[r]) for r in parts]))
-
-    rng = run.rng("bootstrap", one.name, other.name)
-    return bootstrap(value, groups, rng=rng, draws=run.profile.bootstrap_draws)
+    return BothJudges(paired, alone, paired_difference(run, alone, paired))
 
 
 def skill_table(run: Run, found: BothJudges) -> Table:

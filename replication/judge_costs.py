@@ -122,14 +122,19 @@ def judges_table(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float)
 def judges_words(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float) -> str:
     """Return what is saved with the judge counted."""
     own = f"{NAME}{OWN}"
-    by_judge = {name: [_one(mine, name) for mine in found.values()] for name in (PAIRWISE, own)}
+    by_judge = {
+        name: [_one(mine, name) for mine in found.values()] for name in (PAIRWISE, NAME, own)
+    }
     saved = {
         name: span([percent(1 - one.cell.total_share(run, judge_cost).value) for one in mine])
         for name, mine in by_judge.items()
     }
     once = by_judge[own]
     lost = span([f"{100 * one.against_all.value:+.1f}" for one in once])
-    net = span([f"{100 * one.against_net.value:+.1f}" for one in once])
+    net, half = (
+        span([f"{100 * one.against_net.value:+.1f}" for one in by_judge[name]])
+        for name in (own, NAME)
+    )
     run.headline(
         "08", ("Tokens saved, judge counted, each prefix read once (%)", "–", saved[own]),
         ("Accuracy then, against a vote of equal net cost (points)", "–", net),
@@ -137,7 +142,8 @@ def judges_words(run: Run, found: dict[str, list[JudgeCost]], judge_cost: float)
     return (
         f"With the judge counted, reading pairs saves {saved[PAIRWISE]} %, reading each prefix "
         f"once {saved[own]} %. Accuracy then changes by {lost} points against all traces, and by "
-        f"{net} points against a plain vote that costs as much."
+        f"{net} points against a plain vote that costs as much; at τ = "
+        f"{run.profile.pruning.tau:g}, not chosen for it, by {half} points."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -17,21 +17,34 @@ from deepprune_core.truncation import Truncation
 from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
-from replication.run import Run
+from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess
 from replication.text import number, percent
+from replication.workflow.profile import ROOT
 
 HALF = "ceiling, half of the rollouts"
 
 
-def what_is_known(run: Run, tokenizer: Any) -> list[JudgeResult]:
-    """Return every reader's skill on the pairs of the rollouts, cut by cut, shortest first.
+def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
+    """Return every reader's skill on the pairs of the rollouts, cut by cut, by benchmark."""
+    found, plan = {}, run.profile.collect
+    assert plan is not None
+    for job in rollouts_settings(run).jobs:
+        if (ROOT / plan.file(job)).is_file():
+            traces = rolled_traces(run, job)
+            if skills := _readers(run, job, traces, tokenizer):
+                found[" and ".join(traces.traces.benchmarks)] = skills
+    return found
+
+
+def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[JudgeResult]:
+    """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
     Readers are asked at all cuts of the judge from own states too, where there is no ceiling.
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
-    traces, found = rolled_traces(run), []
-    rolled = {one.cut.k: one for one in rolled_cuts(run, tokenizer)}
+    found: list[JudgeResult] = []
+    rolled = {one.cut.k: one for one in rolled_cuts(run, job, traces, tokenizer)}
     for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
         cut, judges = Truncation("tokens", k), dict[str, Judge]()
         known = rolled.get(k)
@@ -48,55 +61,63 @@ def what_is_known(run: Run, tokenizer: Any) -> list[JudgeResult]:
     return found
 
 
-def known_table(run: Run, known: Sequence[JudgeResult]) -> Table:
-    """Return who ranks pairs how well, between floor and ceiling."""
+def known_table(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> Table:
+    """Return who ranks pairs how well, between floor and ceiling, by benchmark."""
     settings = rollouts_settings(run)
-    top = {r.cut: r.within.value for r in known if r.name == CEILING}
-    floor = {r.cut: r.within.value for r in known if r.name == NUMBERS}
     rows = []
-    for result in known:
-        low, high = floor[result.cut], top.get(result.cut, float("nan"))
-        way = (result.within.value - low) / (high - low) if high > low else float("nan")
-        rows.append(
-            (result.cut.label, percent(result.parts[0].data.share, 0), result.name,
-             number(result.auroc), number(result.within), percent(way, 0))
-        )  # fmt: skip
-    first = known[0]
+    for benchmark, readers in known.items():
+        top = {r.cut: r.within.value for r in readers if r.name == CEILING}
+        floor = {r.cut: r.within.value for r in readers if r.name == NUMBERS}
+        for result in readers:
+            low, high = floor[result.cut], top.get(result.cut, float("nan"))
+            way = (result.within.value - low) / (high - low) if high > low else float("nan")
+            rows.append(
+                (benchmark, result.cut.label, percent(result.parts[0].data.share, 0), result.name,
+                 number(result.auroc), number(result.within), percent(way, 0))
+            )  # fmt: skip
+    counts = "; ".join(
+        f"{benchmark}: {readers[0].num_pairs} pairs, {readers[0].within.num_questions} questions"
+        for benchmark, readers in known.items()
+    )
     return Table(
         "known",
         f"What beginnings hold, and who can read it: floor, judges, ceiling. {run.profile.caption}",
-        ("truncation", "of a trace (%)", "reader", "AUROC pooled", "within question",
+        ("benchmark", "truncation", "of a trace (%)", "reader", "AUROC pooled", "within question",
          "way to the ceiling (%)"),
         tuple(rows),
-        (f"N: {first.num_pairs} pairs, {first.within.num_questions} questions that have both kinds "
-         f"of pair among their first {settings.prefixes} traces. The ceiling: "
+        (f"N: {counts} that have both kinds of pair among their first {settings.prefixes} traces. "
+         "The ceiling: "
          f"{settings.continuations} continuations of each prefix by its own reasoner; the chance "
          "that two of their ends agree. Half of them show how far few rollouts blur it. The way "
          f"goes from {NUMBERS} to the ceiling, within questions.",),
     )  # fmt: skip
 
 
-def known_figure(known: Sequence[JudgeResult]) -> Figure:
-    """Return AUROC within questions against the share of a trace that is read."""
-    lines: dict[str, Shares] = {}
-    for result in sorted(known, key=lambda r: r.name == CEILING):
-        if result.name != HALF:
-            line = lines.setdefault(result.name, Shares(result.name, [], []))
-            line.share.append(result.parts[0].data.share)
-            line.values.append(result.within)
-    return share_lines(list(lines.values()))
+def known_figure(known: Mapping[str, Sequence[JudgeResult]]) -> Figure:
+    """Return AUROC within questions against the share of a trace that is read, by benchmark."""
+    panels: dict[str, list[Shares]] = {}
+    for benchmark, readers in known.items():
+        lines: dict[str, Shares] = {}
+        for result in sorted(readers, key=lambda r: r.name == CEILING):
+            if result.name != HALF:
+                line = lines.setdefault(result.name, Shares(result.name, [], []))
+                line.share.append(result.parts[0].data.share)
+                line.values.append(result.within)
+        panels[benchmark] = list(lines.values())
+    return share_lines(panels)
 
 
-def known_words(run: Run, known: Sequence[JudgeResult]) -> str:
+def known_words(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> str:
     """Return what the beginnings hold and how much of it the best reader sees."""
     sentences = []
-    for top in (r for r in known if r.name == CEILING):
-        readers = [r for r in known if r.cut == top.cut and r.name not in (HALF, CEILING)]
+    tops = [(name, r, readers) for name, readers in known.items() for r in readers]
+    for benchmark, top, every in (one for one in tops if one[1].name == CEILING):
+        readers = [r for r in every if r.cut == top.cut and r.name not in (HALF, CEILING)]
         best = max(readers, key=lambda r: r.within.value)
         floor = next(r for r in readers if r.name == NUMBERS)
         sentences.append(
-            f"After {top.cut.label}, {percent(top.parts[0].data.share, 0)} % of a trace, its own "
-            f"reasoner's rollouts rank pairs within questions with an AUROC of "
+            f"On *{benchmark}*, after {top.cut.label}, {percent(top.parts[0].data.share, 0)} % of "
+            f"a trace, its own reasoner's rollouts rank pairs within questions with an AUROC of "
             f"{number(top.within)}: that is the ceiling of any judge. {NUMBERS.capitalize()}, the "
             f"floor, has {number(floor.within)}"
             + (f"; the best of our readers, {best.name}, {number(best.within)}."

@@ -49,7 +49,8 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
     """
     live = run.profile.live
     assert live is not None
-    engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=max(64, live.traces)))
+    parallel = max(64, live.traces)
+    engine = open_vllm(ROOT / live.model, VllmSettings(max_parallel=parallel))
     sampling = SamplingConfig(live.temperature, live.top_p, live.top_k, max_tokens=live.max_tokens)
     config = OnlineConfig(
         run.cuts.online(), run.profile.pruning.config(), sampling,
@@ -66,7 +67,7 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
         if has_once(run):
             tau = saved_tau(once_folder(run))
             methods[ONCE] = contest.deepprune(open_once(run), "online", tau)
-        played = run_async(lambda: _play_all(methods, questions, engine))
+        played = run_async(lambda: _play_all(methods, questions, engine, parallel // live.traces))
     finally:
         engine.close()
     return LiveComparison(Path(live.model).name, tuple(questions), live.traces, played)
@@ -83,10 +84,11 @@ def live_prompt(run: Run, tokenizer: Any) -> Callable[[str], str]:
 
 
 async def _play_all(
-    methods: dict[str, Method], questions: Sequence[Question], engine: Engine
+    methods: dict[str, Method], questions: Sequence[Question], engine: Engine, at_once: int
 ) -> dict[str, Played]:
     return {
-        name: await play(f"live, {name}", one, questions, engine) for name, one in methods.items()
+        name: await play(f"live, {name}", one, questions, engine, at_once)
+        for name, one in methods.items()
     }
 
 
@@ -120,6 +122,7 @@ def live_table(run: Run, found: LiveComparison, judge_cost: float) -> Table:
          "judge tokens", "after abort", "accuracy (%)", "seconds"),
         tuple(rows),
         (f"N: {n} questions of {found.questions[0].benchmark}, {found.num_traces} traces each. "
+         "Questions are asked side by side as far as the engine has room. "
          "Live sampling repeats in distribution only. Seconds include the judge, which shares "
          "the cores with the engine here.",
          "'pause' stops a trace at its truncation point until it is judged; 'online' lets it run "

@@ -54,26 +54,29 @@ def roll_all(run: Run, options: argparse.Namespace) -> None:
     """Sample every cut's rollouts that the file lacks, and add them to it cut by cut."""
     settings, plan = rollouts_settings(run), run.profile.collect
     assert plan is not None
-    target, traces = ROOT / settings.file, rolled_traces(run)
-    job = plan.jobs[settings.job]
-    engine: Any = None
-    try:
-        for tokens in settings.tokens:
-            if keys_of(traces, tokens) <= set(read_rollouts(target)):
-                print(f"{target}: {tokens} tokens are there")
-                continue
-            engine = engine or open_local_engine(plan.reasoners[job.reasoner], options)
-            prefixes = prefixes_of(traces, tokens, engine.tokenizer)
-            asked = sampling_job(run.profile, plan, job, traces.traces.questions, engine.tokenizer)
-            rolled = rolling_job(asked, prefixes, settings.continuations)
-            work = target.with_name(f"{target.name}.{tokens}.work")
-            ends = sample_traces(engine, engine.tokenizer, rolled, work, parallel=options.parallel)
-            add_rollouts(target, prefixes, ends)
-            remove_work(work)
-            print(f"{target}: {tokens} tokens, {len(prefixes)} prefixes", flush=True)
-    finally:
-        if engine is not None:
-            engine.close()
+    for name, cuts in settings.jobs.items():
+        job, traces, target = plan.jobs[name], rolled_traces(run, name), ROOT / settings.file
+        engine: Any = None
+        try:
+            for tokens in cuts:
+                if keys_of(traces, tokens) <= set(read_rollouts(target)):
+                    print(f"{target}: {name}, {tokens} tokens are there")
+                    continue
+                engine = engine or open_local_engine(plan.reasoners[job.reasoner], options)
+                prefixes = prefixes_of(traces, tokens, engine.tokenizer)
+                questions = traces.traces.questions
+                asked = sampling_job(run.profile, plan, job, questions, engine.tokenizer)
+                rolled = rolling_job(asked, prefixes, settings.continuations)
+                work = target.with_name(f"{target.name}.{name}.{tokens}.work")
+                ends = sample_traces(
+                    engine, engine.tokenizer, rolled, work, parallel=options.parallel
+                )
+                add_rollouts(target, prefixes, ends)
+                remove_work(work)
+                print(f"{target}: {name}, {tokens} tokens, {len(prefixes)} prefixes", flush=True)
+        finally:
+            if engine is not None:
+                engine.close()
 
 
 def rolling_job(job: SamplingJob, prefixes: list[Prefixed], continuations: int) -> SamplingJob:

@@ -17,17 +17,18 @@ from deepprune_core.judging.embedding_judge import EmbeddingJudge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.sentence_bert import open_encoder
-from deepprune_core.metrics import auroc
+from deepprune_core.metrics import Interval, auroc
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.encode_once import NAME, has_once, open_once
 from replication.judges import test_data
 from replication.own_states import COSINE, states_judges
 from replication.own_states import NAME as OWN_STATES
+from replication.paired import holm
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.skill import JudgeResult, assess
-from replication.table1 import bound_rows, skill_columns, skill_row
+from replication.table1 import bound_rows, mixed_note, skill_columns, skill_row
 from replication.text import NOTHING, number
 from replication.untrained import Judged, judge_tokenizer, sentence_bert
 
@@ -130,29 +131,42 @@ def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
     }
     rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in readers]
     columns = skill_columns("reader", readers[0].parts)
+    window = last_words_encoder(run.profile.sentence_bert).max_seq_length
     return Table(
         "readers",
         f"Who can tell from the beginnings whether two traces will agree. {run.profile.caption}",
         columns,
         (*rows, *bound_rows(run, readers, len(columns))),
         (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
-         f"95 %, from resampling questions. The logistic regression was trained on all pairs of at "
-         f"most {MOST_QUESTIONS} of the judges' training questions.",),
+         f"95 %, from resampling questions. {mixed_note(readers[0])}",
+         f"The logistic regression was trained on all pairs of at most {MOST_QUESTIONS} of the "
+         f"judges' training questions. It embeds the last {window} word pieces of a prefix, the "
+         "cosine its first."),
     )  # fmt: skip
 
 
 def readers_words(readers: Sequence[JudgeResult]) -> str:
-    """Return who tells more than chance within questions, and who does not."""
-    above = [r.name for r in readers if r.within.low > 0.5]
+    """Return who tells more than chance within questions, all readers asked at once."""
     known = [r for r in readers if not np.isnan(r.within.value)]
     if not known:
         return ""
+    differs = holm([from_chance(r.within) for r in known])
+    above, below = (
+        [r.name for r, d in zip(known, differs, strict=True) if d and (r.within.value > 0.5) == up]
+        for up in (True, False)
+    )
     best = max(known, key=lambda r: r.within.value)
     return (
-        f"Within questions {', '.join(above) if above else 'nobody'} "
-        f"{'tells' if len(above) <= 1 else 'tell'} more than chance; the best is {best.name} with "
-        f"{number(best.within)}."
+        f"Within questions {', '.join(above) if above else 'none of our readers'} "
+        f"{'tells' if len(above) <= 1 else 'tell'} more than chance (Holm, 5 %); the highest of "
+        f"{len(known)}, picked on these very questions, is {best.name} with {number(best.within)}."
+        + (f" Below chance: {', '.join(below)}." if below else "")
     )
+
+
+def from_chance(found: Interval) -> Interval:
+    """Return how far an AUROC lies above one half."""
+    return Interval(found.value - 0.5, found.low - 0.5, found.high - 0.5, found.num_questions)
 
 
 def all_readers(

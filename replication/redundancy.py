@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval, bootstrap_mean, redundancy
 from deepprune_core.pairs import PairSet
-from deepprune_core.reporting.plots import Bar, redundancy_bars
+from deepprune_core.reporting.plots import Dot, redundancy_dots
 from deepprune_core.reporting.tables import Table
 from replication.reporting.reference import load_reference
 from replication.run import GradedTraces, Run
 from replication.text import NOTHING, count, percent, rate
+
+RESERVED = "†"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class RedundancyRow:
     """One reasoner on one benchmark (or all): shares with intervals over questions.
 
     ``micro`` weighs pairs, ``macro`` questions; ``ungradable``: share of traces without a
-    usable answer; ``unanimous``: share of questions whose traces all agree.
+    usable answer; ``unanimous``: share of questions whose traces all agree. ``reservation``:
+    why the traces are no fair sample, where they are not.
     """
 
     model: str
@@ -32,6 +35,7 @@ class RedundancyRow:
     num_pairs: int
     unanimous: float
     ungradable: float
+    reservation: str = ""
 
 
 def redundancy_row(run: Run, traces: GradedTraces, benchmark: str = "all") -> RedundancyRow:
@@ -49,6 +53,7 @@ def redundancy_row(run: Run, traces: GradedTraces, benchmark: str = "all") -> Re
         found.num_pairs,
         float(np.mean(found.per_question == 1)) if found.num_questions else float("nan"),
         float(np.mean(classes < 0)),
+        run.profile.traces.reservations.get(traces.model, ""),
     )
 
 
@@ -74,24 +79,37 @@ def redundancy_rows(run: Run) -> tuple[RedundancyRow, ...]:
 
 
 def average_row(run: Run) -> Interval:
-    """Return the share over all reasoners' pairs; a question keeps all reasoners in a draw."""
-    question = np.concatenate([t.pairs.question for t in run.redundancy])
+    """Return the share over all reasoners' pairs; a question keeps all reasoners in a draw.
+
+    The same question of the same benchmark is one question, whichever file it is in.
+    """
+    keys = [
+        (one.traces.questions[q].benchmark, one.traces.questions[q].question_id)
+        for one in run.redundancy
+        for q in one.pairs.question.tolist()
+    ]
+    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    question = np.array([number[key] for key in keys])
     same = np.concatenate([t.pairs.same for t in run.redundancy])
     nothing = np.zeros(len(question), dtype=int)
     pairs = PairSet(question, nothing, nothing, same)
     return _micro_interval(pairs, run.rng("redundancy", "average"), run.profile.bootstrap_draws)
 
 
-def redundancy_bars_of(run: Run, rows: Sequence[RedundancyRow]) -> Figure:
-    """Return Figure 2a, the paper's bars beside ours."""
-    reference, average = load_reference(), average_row(run)
-    paper = [Bar(model, share) for model, share in reference.figure2a.items()]
-    ours = [
-        Bar(r.model, r.micro.value, r.micro.low, r.micro.high, r.micro.num_questions)
-        for r in rows
-        if r.benchmark == "all"
-    ]
-    return redundancy_bars(paper, ours, Bar("average", average.value))
+def redundancy_figure(run: Run, rows: Sequence[RedundancyRow]) -> Figure:
+    """Return Figure 2a: the paper's reasoners, then ours benchmark by benchmark."""
+    groups = {"paper": [Dot(model, share) for model, share in load_reference().figure2a.items()]}
+    only = {one.model: one.traces.benchmarks for one in run.redundancy}
+    for row in rows:
+        many = len(only[row.model]) > 1
+        if many and row.benchmark == "all":
+            continue
+        dot = Dot(
+            f"{row.model}, {row.micro.num_questions} questions",
+            row.micro.value, row.micro.low, row.micro.high, hollow=bool(row.reservation),
+        )  # fmt: skip
+        groups.setdefault(row.benchmark if many else only[row.model][0], []).append(dot)
+    return redundancy_dots(groups)
 
 
 def redundancy_table(run: Run, rows: Sequence[RedundancyRow]) -> Table:
@@ -107,7 +125,8 @@ def redundancy_table(run: Run, rows: Sequence[RedundancyRow]) -> Table:
     cells.append(("paper", "mean of the four", "all", f"{mean:.2f}", *[NOTHING] * 4))
     cells += [
         (
-            "ours", row.model, row.benchmark, rate(row.micro), rate(row.macro),
+            "ours", f"{row.model}{RESERVED if row.reservation else ''}", row.benchmark,
+            rate(row.micro), rate(row.macro),
             percent(row.unanimous), percent(row.ungradable),
             f"{row.micro.num_questions} q, {count(row.num_pairs)} pairs",
         )
@@ -121,7 +140,12 @@ def redundancy_table(run: Run, rows: Sequence[RedundancyRow]) -> Table:
             "unanimous questions", "ungradable traces", "N",
         ),
         rows=tuple(cells),
-        notes=("Intervals: 95 %, from resampling questions.",),
+        notes=(
+            "Intervals: 95 %, from resampling questions.",
+            *dict.fromkeys(
+                f"{RESERVED} {row.model}: {row.reservation}." for row in rows if row.reservation
+            ),
+        ),
     )  # fmt: skip
 
 
@@ -129,6 +153,7 @@ def redundancy_words(run: Run, rows: Sequence[RedundancyRow]) -> str:
     """Return what agrees with the paper and what does not."""
     reference, whole = load_reference(), [row for row in rows if row.benchmark == "all"]
     average = average_row(run)
+    mean = float(np.mean([row.micro.value for row in whole]))
     run.headline(
         "01",
         ("Pairs of traces with the same answer (%)", f"{100 * reference.figure2a_average:.1f}",
@@ -138,8 +163,9 @@ def redundancy_words(run: Run, rows: Sequence[RedundancyRow]) -> str:
     return run.note(
         "01",
         f"Over all reasoners {rate(average)} % of pairs reach the same answer "
-        f"({average.num_questions} questions); the paper reports "
-        f"{100 * reference.figure2a_average:.1f} %.",
+        f"({average.num_questions} questions)"
+        + (f", and {percent(mean)} % where each reasoner counts alike" if len(whole) > 1 else "")
+        + f"; the paper reports {100 * reference.figure2a_average:.1f} %.",
         *_spread_words(whole, spread),
         "The paper's average is not the mean of its four bars "
         f"({100 * float(np.mean(list(reference.figure2a.values()))):.2f} %).",

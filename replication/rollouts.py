@@ -59,19 +59,20 @@ def rollouts_settings(run: Run) -> RolloutsSection:
         ValueError: it has none, or names a job that the profile does not collect.
     """
     found, plan = run.profile.rollouts, run.profile.collect
-    if found is None or plan is None or found.job not in plan.jobs:
+    strange = [job for job in found.jobs if plan is None or job not in plan.jobs] if found else []
+    if found is None or strange:
         raise ValueError(
-            f"{run.profile.name}: expected rollouts with a job of collect.jobs, "
-            f"got {found and found.job!r}; add it"
+            f"{run.profile.name}: expected rollouts with jobs of collect.jobs, "
+            f"got {strange[0] if strange else None!r}; add it"
         )
     return found
 
 
-def rolled_traces(run: Run) -> GradedTraces:
-    """Return the first traces of those questions whose first traces disagree."""
+def rolled_traces(run: Run, job: str) -> GradedTraces:
+    """Return a job's first traces of those questions whose first traces disagree."""
     settings, plan = rollouts_settings(run), run.profile.collect
     assert plan is not None
-    traces = run.load([plan.file(settings.job)], settings.prefixes)[0]
+    traces = run.load([plan.file(job)], settings.prefixes)[0]
     mixed = [
         q for q in np.unique(traces.pairs.question).tolist()
         if 0 < traces.pairs.same[traces.pairs.question == q].mean() < 1
@@ -151,11 +152,11 @@ class RolledCut:
         return RolloutJudge({key: ends[:continuations] for key, ends in self.answers.items()})
 
 
-def rolled_cuts(run: Run, tokenizer: Any) -> list[RolledCut]:
-    """Return the cuts of which all rollouts are there."""
-    settings, traces = rollouts_settings(run), rolled_traces(run)
+def rolled_cuts(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[RolledCut]:
+    """Return the cuts of a job's traces of which all rollouts are there."""
+    settings = rollouts_settings(run)
     stored, found = read_rollouts(ROOT / settings.file), []
-    for tokens in settings.tokens:
+    for tokens in settings.jobs[job]:
         if not keys_of(traces, tokens) <= set(stored):
             continue
         prefixes = prefixes_of(traces, tokens, tokenizer)

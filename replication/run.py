@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -58,6 +58,25 @@ def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
     return GradedTraces(traces.traces.select(names), graded, all_pairs(graded))
 
 
+def joined(parts: Sequence[GradedTraces]) -> tuple[GradedTraces, ...]:
+    """Return one set a model: the files of one reasoner follow each other, question by question."""
+    by_model: dict[str, list[GradedTraces]] = {}
+    for part in parts:
+        by_model.setdefault(part.model, []).append(part)
+    return tuple(same[0] if len(same) == 1 else _one_set(same) for same in by_model.values())
+
+
+def _one_set(parts: Sequence[GradedTraces]) -> GradedTraces:
+    traces = replace(
+        parts[0].traces,
+        questions=tuple(q for part in parts for q in part.traces.questions),
+        traces=tuple(group for part in parts for group in part.traces.traces),
+        counts_are_words=any(part.traces.counts_are_words for part in parts),
+    )
+    graded = tuple(one for part in parts for one in part.graded)
+    return GradedTraces(traces, graded, all_pairs(graded))
+
+
 def share_of(question_id: str, split: Split) -> Share:
     """Return which share of a split a question belongs to; its name decides, evenly."""
     at = int.from_bytes(sha256(question_id.encode()).digest()[:8], "little") / 2**64
@@ -82,15 +101,16 @@ class Run:
     def load(
         self, paths: Sequence[Path], limit: int | None, share: Share | None = None
     ) -> tuple[GradedTraces, ...]:
-        """Return the graded traces of several files; paths are relative to the repository.
+        """Return the graded traces of several files, one set a reasoner.
 
-        ``share``: only the questions of that share, where the profile splits them.
+        ``paths`` are relative to the repository. ``share``: only the questions of that share,
+        where the profile splits them.
         """
         split = self.profile.traces.split
         found = [graded_traces(ROOT / path, limit) for path in paths]
         if split is None or share is None:
-            return tuple(found)
-        return tuple(
+            return joined(found)
+        return joined([
             part_of(
                 one,
                 np.flatnonzero(
@@ -98,7 +118,7 @@ class Run:
                 ),
             )
             for one in found
-        )
+        ])  # fmt: skip
 
     def teaching(self, source: Literal["train", "leaky", "development"]) -> GradedTraces:
         """Return the traces that teach judges (or leak), or those that validate them.

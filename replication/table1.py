@@ -24,6 +24,7 @@ from replication.judges import (
     table1_specs,
     test_data,
 )
+from replication.paired import Difference, differences
 from replication.reporting.reference import Cut, Reference, load_reference
 from replication.run import Run
 from replication.skill import CONTRADICTIONS, JudgeResult, Tested, assess, contradiction_reader
@@ -131,6 +132,17 @@ def bound_rows(run: Run, results: Sequence[JudgeResult], columns: int) -> list[t
     return [(*row, *[NOTHING] * (columns - len(row))) for row in (*rows, oracle)]
 
 
+FEW = 30
+
+
+def mixed_note(result: JudgeResult) -> str:
+    """Return on how many questions an AUROC within questions rests, and whether that is few."""
+    most = max(result.parts, key=lambda p: p.within.num_questions)
+    counts = ", ".join(f"{p.within.num_questions} of {p.model}" for p in result.parts)
+    few = " (few: read it with care)" if most.within.num_questions < FEW else ""
+    return f"'Within question' is a mean over the questions with both kinds of pair: {counts}{few}."
+
+
 def paper_cut(cut: Truncation) -> Cut:
     """Return the paper's name of a way to cut."""
     return "tokens" if cut.kind == "tokens" else "words"
@@ -153,9 +165,8 @@ def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
         (*rows, *bound_rows(run, results, len(columns))),
         (
             f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions. Intervals: "
-            "95 %, from resampling questions. 'Within question' is the mean AUROC over questions "
-            "with both kinds of pair; the pooled one also rises by knowing which questions are "
-            "hard.",
+            f"95 %, from resampling questions. {mixed_note(first)} The pooled AUROC also rises "
+            "by knowing which questions are hard.",
             f"{percent(float(showed))} % of prefixes would have shown an answer before the guard "
             "cut it. The paper's k: 500 tokens, 25 words.",
             *untrained_note(run, table1_specs(run)),
@@ -174,18 +185,24 @@ def compared(results: Sequence[JudgeResult]) -> dict[str, list[Compared]]:
     return panels
 
 
-def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) -> str:
+def row_differences(
+    run: Run, results: Sequence[JudgeResult], zero: JudgeResult
+) -> list[Difference]:
+    """Return the differences between rows that the paper claims, paired by question."""
+    return differences(run, results, zero, lambda result: ROW_NAMES[result.row])
+
+
+def table1_words(
+    run: Run, results: Sequence[JudgeResult], zero: JudgeResult, found: Sequence[Difference]
+) -> str:
     """Return what agrees with the paper's Table 1 and what does not."""
     reference = load_reference()
-    best, worst = (f(results, key=lambda r: r.auroc.value) for f in (max, min))
-    both = {r.cut.kind: r for r in results if r.row == "both"}
+    best = max(results, key=lambda r: r.auroc.value)
     rule = (
         max(r.within.value for r in contradiction_readers(run, [best]))
         if run.profile.contradictions
         else None
     )
-    gain = best.auroc.value - zero.auroc.value
-    overlapping = best.auroc.low <= worst.auroc.high
     top = reference.table1["words"]["both"]["average"][0]
     run.headline(
         "04",
@@ -200,14 +217,8 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
         "04",
         f"The best row is {best.name} with AUROC {number(best.auroc)}; the paper's is 25 words "
         f"with both switches ({top:.3f} in v1, {reference.table1_v2_auroc:.3f} in v2).",
-        f"Training changes the average by {gain:+.3f} over the zero-shot base "
-        f"({number(zero.auroc)})" + _direction(best, zero),
-        *(_ranking(worst, overlapping) if len(results) > 1 else []),
-        *(
-            [f"Tokens and words with both switches: {number(both['tokens'].auroc)} and "
-             f"{number(both['reasoning_words'].auroc)}."]
-            if len(both) > 1 else []
-        ),
+        f"The zero-shot base has {number(zero.auroc)}.",
+        *_ranking(found),
         f"Within questions the best row reaches {number(best.within)}"
         + ("." if rule is None else f"; a reader of contradictions has {rule:.3f} there."),
         f"A reader of no trace that knows each question's agreement rate has {best.oracle:.3f} "
@@ -215,16 +226,19 @@ def table1_words(run: Run, results: Sequence[JudgeResult], zero: JudgeResult) ->
     )  # fmt: skip
 
 
-def _direction(best: JudgeResult, zero: JudgeResult) -> str:
-    if best.auroc.low <= zero.auroc.high:
-        return "; the intervals overlap, so training shows no effect here."
-    return ", in the direction the paper reports."
-
-
-def _ranking(worst: JudgeResult, overlapping: bool) -> list[str]:
-    if overlapping:
-        return ["The rows' intervals overlap, so our data do not rank the switches."]
-    return [f"The worst row ({worst.name}, {number(worst.auroc)}) lies clearly below."]
+def _ranking(found: Sequence[Difference]) -> list[str]:
+    if not found:
+        return []
+    told = [f"{d.what}: {number(d.value)}" for d in found if d.differs]
+    asked = (
+        f"Of the {len(found)} differences that the paper claims between rows, paired by question, "
+        if len(found) > 1
+        else "The one difference that can be asked here, paired by question, "
+    )
+    if not told:
+        return [asked + ("none holds" if len(found) > 1 else "does not hold")
+                + " after Holm's correction."]  # fmt: skip
+    return [f"{asked}{'these hold' if len(found) > 1 else 'holds'}: {'; '.join(told)}."]
 
 
 def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
@@ -283,5 +297,8 @@ def similarity_table(run: Run, results: Sequence[tuple[str, JudgeResult]]) -> Ta
         f"Judges without training (Figure 2b, 2c). {run.profile.caption}",
         columns,
         (*rows, *bounds),
-        (f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions.",),
+        (
+            f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions. "
+            f"{mixed_note(first)}",
+        ),
     )

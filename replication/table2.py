@@ -10,11 +10,11 @@ from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
 from deepprune_core.reporting.tables import Table
-from replication.methods import CONTROL, CONTROLS, FAST, Online, named
+from replication.methods import CONTROL, CONTROLS, Online, named
 from replication.online import Cell
 from replication.reporting.reference import load_reference
 from replication.run import Run
-from replication.text import NOTHING, count, percent, rate, span
+from replication.text import NOTHING, count, percent, rate
 
 # The methods of the figure; the table has all of them.
 DRAWN = ("cons", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, survivors")
@@ -57,8 +57,19 @@ def table2(
          "resampling questions.",
          f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token.",
          f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
-         "costs, question by question; 'net' also grants it the judge's tokens."),
+         "costs, question by question; 'net' also grants it the judge's tokens. It takes all "
+         f"traces, and spends less, on {percent(_saturated(results, judge_cost))} % of questions."),
     )  # fmt: skip
+
+
+def _saturated(results: Sequence[Online], judge_cost: float) -> float:
+    """Return the share of questions on which DeepPrune's net tokens buy more than all traces."""
+    full = []
+    for online in results:
+        pruned = named(online.cells, "DeepPrune")
+        spent = (pruned.generated + judge_cost * pruned.judge).mean(axis=0)
+        full.append(spent >= pruned.baseline)
+    return float(np.concatenate(full).mean())
 
 
 def paper_table2() -> Table:
@@ -134,57 +145,6 @@ def control_table(run: Run, results: Sequence[Online], *, name: str = "control")
          "difference (points)"),
         tuple(rows),
         ("Paired by question; intervals from resampling questions.",),
-    )  # fmt: skip
-
-
-def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
-    """Return what agrees with the paper's Table 2 and what does not."""
-    saved, lost, beats, quick = [], [], [], []
-    for online in results:
-        _, cells = online.on("all")
-        fast = named(cells, FAST)
-        quick.append((1 - fast.total_share(run, judge_cost).value,
-                      fast.right.mean() - cells[0].right.mean()))  # fmt: skip
-        pruned = named(cells, "DeepPrune")
-        saved.append(
-            (1 - pruned.total_share(run).value, 1 - pruned.total_share(run, judge_cost).value)
-        )
-        lost.append(pruned.right.mean() - cells[0].right.mean())
-        beats.append(difference(run, pruned, named(cells, CONTROL)))
-    v2 = load_reference().table2_v2
-    verdict = [
-        "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
-    ]
-    models = [online.traces.model for online in results]
-    gained = span([f"{100 * d.value:+.1f}" for d in beats])
-    run.headline(
-        "05",
-        ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}",
-         span([percent(s) for s, _ in saved])),
-        ("Tokens saved, the judge's own counted (%)", NOTHING,
-         span([percent(s) for _, s in saved])),
-        ("The same with one fixed representative a cluster (%)", NOTHING,
-         span([percent(s) for s, _ in quick])),
-        ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}",
-         span([f"{100 * x:+.1f}" for x in lost])),
-        ("Accuracy against a vote of equal tokens (points)", NOTHING, gained),
-    )  # fmt: skip
-    return run.note(
-        "05",
-        f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words).",
-        f"DeepPrune saves {span([percent(s) for s, _ in saved])} % of the generated tokens here "
-        f"(paper, v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of 512 traces).",
-        f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
-        f"is {span([percent(s) for _, s in saved])} %; the paper does not count them.",
-        f"Accuracy changes by {span([f'{100 * x:+.1f}' for x in lost])} points against "
-        f"cons@N (paper: within {v2.within_points}).",
-        "With one fixed representative a cluster (*fast*) and the judge counted it saves "
-        f"{span([percent(s) for s, _ in quick])} %, accuracy changes by "
-        f"{span([f'{100 * x:+.1f}' for _, x in quick])} points.",
-        "Against a plain majority vote at the same number of generated tokens it is "
-        + ", ".join(f"{v} on {m} ({rate(d)} points)" for v, m, d in zip(verdict, models, beats,
-                                                                        strict=True))
-        + ".",
     )  # fmt: skip
 
 

@@ -134,7 +134,12 @@ def table3_words(run: Run, rows: Sequence[ThresholdRow]) -> str:
         f"{count(mean(high, 'retained'))} at {high:g}, as in the paper.",
         f"Counting the pruned prefixes too, clustering costs {count(mean(high, 'all'))} at "
         f"{high:g}: the paper's two token columns cannot be compared with each other.",
-        f"pass@k goes from {percent(mean(low, 'pass'))} % to {percent(mean(high, 'pass'))} %, the "
-        f"vote's accuracy from {percent(mean(low, 'accuracy'))} % to "
-        f"{percent(mean(high, 'accuracy'))} %: the vote depends less on τ than the clusters do.",
+        f"With τ = {', '.join(f'{tau:g}' for tau in by_tau)}, pass@k is "
+        f"{', '.join(percent(mean(tau, 'pass')) for tau in by_tau)} % and the vote's accuracy "
+        f"{', '.join(percent(mean(tau, 'accuracy')) for tau in by_tau)} %.",
+        *(
+            ["Some of these τ put all traces into one cluster, and then change nothing."]
+            if len({round(mean(tau, "retained"), 6) for tau in by_tau}) < len(by_tau)
+            else []
+        ),
     )

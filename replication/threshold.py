@@ -1,7 +1,8 @@
 """The threshold that suits a judge, chosen on development questions.
 
 Focal loss and oversampling pull a judge's scores towards even odds, each judge's in its own way,
-so one τ for all judges compares thresholds and not judges.
+so one τ for all judges compares thresholds and not judges. The candidates are therefore drawn from
+the judge's own scores: one half, and their deciles.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from replication.online import play_all
 from replication.replays import play_pruning
 from replication.run import GradedTraces, Run
 
-TAUS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+DECILES = np.arange(1, 10) / 10
+
+
+def candidate_taus(questions: Sequence[StoredQuestion]) -> list[float]:
+    """Return 1/2 and the deciles of a judge's scores of different traces, to two digits."""
+    scores = [q.scores[~np.eye(len(q.scores), dtype=bool)] for q in questions]
+    deciles = np.quantile(np.concatenate(scores), DECILES)
+    return sorted({0.5, *np.round(deciles, 2).tolist()})
 
 
 def chosen_tau(run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion]) -> float:
@@ -28,7 +36,7 @@ def chosen_tau(run: Run, traces: GradedTraces, questions: Sequence[StoredQuestio
         play = play_pruning(questions, run.profile.pruning.config(tau=tau))
         return float(np.round(play_all(run, f"τ {tau}", traces, play).right.mean(), 6))
 
-    return max(TAUS, key=lambda tau: (accuracy(tau), -abs(tau - 0.5)))
+    return max(candidate_taus(questions), key=lambda tau: (accuracy(tau), -abs(tau - 0.5)))
 
 
 def with_tau(run: Run, tau: float) -> Run:

@@ -7,7 +7,6 @@ dates, so that the same numbers give the same bytes.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,14 +76,17 @@ def save(drawn: Figure, folder: Path, name: str) -> Figure:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar: ``value`` with its interval (None where the source gives none), ``n`` under it."""
+class Dot:
+    """One value with its interval (None where the source gives none).
+
+    ``hollow``: drawn as a ring, for what comes with a reservation.
+    """
 
     label: str
     value: float
     low: float | None = None
     high: float | None = None
-    n: int | None = None
+    hollow: bool = False
 
 
 def _error(value: float, low: float | None, high: float | None) -> np.ndarray | None:
@@ -93,55 +95,31 @@ def _error(value: float, low: float | None, high: float | None) -> np.ndarray | 
     return np.array([[max(0.0, value - low)], [max(0.0, high - value)]])
 
 
-def wrapped(name: str, width: int = 13) -> str:
-    """Return a name broken after hyphens into lines of at most ``width`` characters if possible.
-
-    >>> wrapped("DeepSeek-R1-Distill-Llama-8B")
-    'DeepSeek-R1-\\nDistill-\\nLlama-8B'
-    """
-    lines = [""]
-    for piece in re.findall("[^-]*-|[^-]+", name):
-        if lines[-1] and len(lines[-1]) + len(piece) > width:
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(lines)
-
-
 @styled
-def redundancy_bars(paper: Sequence[Bar], ours: Sequence[Bar], average: Bar) -> Figure:
-    """Return Figure 2a: the paper's bars beside ours; a line marks each side's average."""
-    drawn = figure(2, size=(5.2, 4.0))
-    panels = (
-        (drawn.axes[0], paper, "Paper", PALETTE[7], None),
-        (drawn.axes[1], ours, "Ours", PALETTE[0], average),
-    )
-    for axes, bars, title, colour, line in panels:
-        for i, bar in enumerate(bars):
-            axes.bar(i, 100 * bar.value, color=colour, width=0.62)
-            error = _error(bar.value, bar.low, bar.high)
-            top = 100 * bar.value
-            if error is not None:
-                axes.errorbar(i, top, yerr=100 * error, color="black", capsize=4, lw=1.2)
-                top += 100 * error[1, 0]
-            axes.text(i, top + 1.2, f"{100 * bar.value:.1f}", ha="center", va="bottom")
-        many = len(bars) > 5
-        names = [bar.label if many else wrapped(bar.label) for bar in bars]
-        labels = [
-            n + (f"\n{b.n} questions" if b.n else "") for n, b in zip(names, bars, strict=True)
-        ]
-        axes.set_xticks(range(len(bars)), labels, fontsize=8 if many else 9)
-        if many:
-            for label in axes.get_xticklabels():
-                label.set(rotation=40, ha="right", rotation_mode="anchor")
-        axes.set(title=title, ylim=(0, 112), yticks=range(0, 101, 20))
-        axes.grid(False, axis="x")
-        if line is not None:
-            axes.axhline(100 * line.value, color=GREY, ls="--", lw=1.2)
-            axes.text(
-                len(bars) - 0.45, 100 * line.value, f" {line.label}\n {100 * line.value:.1f}",
-                color=GREY, va="center", fontsize=9,
+def redundancy_dots(groups: Mapping[str, Sequence[Dot]]) -> Figure:
+    """Return Figure 2a as dots, one block of rows a group; the first group is the paper's."""
+    rows = sum(len(dots) + 1 for dots in groups.values())
+    drawn = figure(1, size=(7.4, 0.9 + 0.27 * rows))
+    axes, at = drawn.axes[0], 0
+    names: list[tuple[int, str]] = []
+    for i, (group, dots) in enumerate(groups.items()):
+        colour = PALETTE[7] if i == 0 else PALETTE[0]
+        axes.text(0.01, at, group, transform=axes.get_yaxis_transform(), va="center",
+                  fontweight="bold", fontsize=9)  # fmt: skip
+        for dot in dots:
+            at += 1
+            names.append((at, dot.label))
+            error = _error(dot.value, dot.low, dot.high)
+            axes.errorbar(
+                100 * dot.value, at, xerr=None if error is None else 100 * error, fmt="o",
+                color=colour, mfc="white" if dot.hollow else colour, capsize=3, ms=7,
             )  # fmt: skip
-    drawn.axes[0].set_ylabel("pairs with the same answer (%)")
+            shown = 100 * dot.value + (0 if error is None else 100 * error[1, 0])
+            axes.text(shown + 1.2, at, f"{100 * dot.value:.1f}", va="center", fontsize=8)
+        at += 1
+    axes.set_yticks([y for y, _ in names], [name for _, name in names], fontsize=9)
+    axes.set(xlim=(0, 105), ylim=(at - 0.4, -0.6), xlabel="pairs with the same answer (%)")
+    axes.grid(False, axis="y")
     return drawn
 
 

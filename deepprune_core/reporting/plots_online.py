@@ -251,10 +251,29 @@ class Shares:
 
 
 @styled
-def share_lines(lines: Sequence[Shares]) -> Figure:
-    """Return how well readers rank pairs, from the first words to the last that are read."""
-    drawn = figure(1, size=(7.4, 4.8))
-    axes = drawn.axes[0]
+def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
+    """Return how well readers rank pairs, from the first words to the last that are read.
+
+    ``panels``: the readers' lines by title; the last reader's line is drawn as the ceiling.
+    """
+    drawn = figure(len(panels), size=(7.4 if len(panels) == 1 else 5.6, 4.8))
+    lowest = min(v.low for lines in panels.values() for line in lines for v in line.values)
+    for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
+        _share_panel(axes, lines, min(0.4, lowest))
+        axes.set_title(title)
+    drawn.axes[-1].text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
+                        transform=drawn.axes[-1].get_yaxis_transform())  # fmt: skip
+    drawn.axes[0].set_ylabel("AUROC within questions")
+    named = {
+        label: handle
+        for axes in drawn.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawn.legend(named.values(), named.keys(), loc="outside lower center", ncols=2)
+    return drawn
+
+
+def _share_panel(axes: Axes, lines: Sequence[Shares], lowest: float) -> None:
     for i, line in enumerate(lines):
         at = 100 * np.array(line.share) + 0.4 * (i - (len(lines) - 1) / 2)
         middle = np.array([v.value for v in line.values])
@@ -266,9 +285,4 @@ def share_lines(lines: Sequence[Shares]) -> Figure:
             lw=2.4 if top else 1.6, color="black" if top else PALETTE[i], label=line.label,
         )  # fmt: skip
     axes.axhline(0.5, color=GREY, lw=1, ls=":")
-    axes.text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
-              transform=axes.get_yaxis_transform())  # fmt: skip
-    axes.set(xlabel="share of a trace that is read (%)", ylabel="AUROC within questions",
-             ylim=(min(0.4, *(v.low for line in lines for v in line.values)), 1.02))  # fmt: skip
-    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return drawn
+    axes.set(xlabel="share of a trace that is read (%)", ylim=(lowest, 1.02))

@@ -62,10 +62,11 @@ class Traces(Section):
     ``train``: traces of the judge's source on questions of its own. ``leaky``: the same source
     on the benchmarks' questions, to measure what knowing the question is worth. ``held_out``: the
     share of the training questions that teaches no judge and validates them, where ``development``
-    is the same file as ``train``.
+    is the same file as ``train``. ``reservations``: by model, why its traces are no fair sample.
     """
 
     redundancy: tuple[Path, ...] = Field(min_length=1)
+    reservations: dict[str, str] = Field(default_factory=dict)
     unseen: tuple[Path, ...] = ()
     online: tuple[Path, ...] = ()
     train: Path | None = None
@@ -183,7 +184,8 @@ class JudgeSection(Section):
     @property
     def work(self) -> Path:
         """Where `make judges` keeps trainings in progress: a folder for each folder of adapters."""
-        return ROOT / "build" / "judges" / str(self.adapters).replace("/", "-")
+        kept = self.adapters or (self.own_states.heads if self.own_states else "untrained")
+        return ROOT / "build" / "judges" / str(kept).replace("/", "-")
 
 
 class Pruning(Section):

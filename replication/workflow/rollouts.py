@@ -10,14 +10,14 @@ from replication.workflow.section import Section
 
 
 class RolloutsSection(Section):
-    """``continuations`` of each of a question's first ``prefixes``, by the reasoner of ``job``.
+    """``continuations`` of each of a question's first ``prefixes``, by its own reasoner.
 
-    ``job`` names one of ``collect.jobs``, whose traces are cut after ``tokens``. Only questions
-    count whose first traces disagree, ``questions`` of them at most. ``file``: the answers.
+    ``jobs``: of ``collect.jobs``, with the numbers of tokens after which their traces are cut.
+    Only questions count whose first traces disagree, ``questions`` of a job at most. ``file``:
+    the answers.
     """
 
-    job: str
-    tokens: tuple[int, ...] = Field(min_length=1)
+    jobs: dict[str, tuple[int, ...]] = Field(min_length=1)
     questions: int = Field(40, ge=1)
     prefixes: int = Field(5, ge=2)
     continuations: int = Field(16, ge=2)

@@ -44,7 +44,7 @@ collect:
              top_p: 1.0}}
   jobs:
     birch-all: {{reasoner: birch, benchmarks: [mini-24], traces: 4}}
-rollouts: {{job: birch-all, tokens: [60, 20], questions: 2, prefixes: 4, continuations: 3,
+rollouts: {{jobs: {{birch-all: [60, 20]}}, questions: 2, prefixes: 4, continuations: 3,
             file: {0}/rolled.parquet}}
 """
 
@@ -103,7 +103,7 @@ def test_they_are_sampled_cut_by_cut_and_once(
     arguments = ["--profile", str(profile), "--engine", "transformers", "--parallel", "12"]
     assert main(arguments) == 0
     told = capsys.readouterr().out
-    assert "60 tokens, 8 prefixes" in told and "20 tokens, 8 prefixes" in told
+    assert "60 tokens, 8 prefixes" in told and "birch-all, 20 tokens, 8 prefixes" in told
     file = profile.parent / "rolled.parquet"
     rows = pq.read_table(file).to_pylist()
     assert [row["tokens"] for row in rows] == [60] * 8 + [20] * 8
@@ -116,19 +116,19 @@ def test_they_are_sampled_cut_by_cut_and_once(
 
 def test_only_questions_whose_first_traces_disagree_count(profile: Path, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
-    traces = rolled_traces(run)
+    traces = rolled_traces(run, "birch-all")
     assert len(traces.graded) == 2
     assert all(0 < traces.pairs.same[traces.pairs.question == q].mean() < 1 for q in range(2))
     tokenizer = judge_tokenizer(run)
     assert len(prefixes_of(traces, 20, tokenizer)) == 8
-    for rolled in rolled_cuts(run, tokenizer):
+    for rolled in rolled_cuts(run, "birch-all", traces, tokenizer):
         scores = rolled.judge(3).score(rolled.data.inputs)
         assert scores.shape == (len(traces.pairs),) and ((scores >= 0) & (scores <= 1)).all()
 
 
 def test_a_job_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> None:
     other = profile.with_name("other.yaml")
-    other.write_text(profile.read_text().replace("job: birch-all", "job: oak-all"))
+    other.write_text(profile.read_text().replace("jobs: {birch-all:", "jobs: {oak-all:"))
     with pytest.raises(ValueError, match="got 'oak-all'"):
         rollouts_settings(Run(load_profile(other), tmp_path, tmp_path))
 
@@ -136,17 +136,19 @@ def test_a_job_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> N
 def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
     tokenizer = judge_tokenizer(run)
-    known = what_is_known(run, tokenizer)
+    found = what_is_known(run, tokenizer)
+    assert list(found) == ["mini-24"]
+    known = found["mini-24"]
     assert [(r.cut.k, r.name) for r in known] == [
         (k, name) for k in (20, 60) for name in (NUMBERS, HALF, CEILING)
     ]
-    table = known_table(run, known)
+    table = known_table(run, found)
     floor, top = (
         {r.cut.k: r.within.value for r in known if r.name == n} for n in (NUMBERS, CEILING)
     )
     for row, k in ((0, 20), (3, 60)):
         ways = (table.rows[row][-1], table.rows[row + 2][-1])
         assert ways == (("0", "100") if top[k] > floor[k] else (NOTHING, NOTHING))
-    assert "60 tokens" in known_words(run, known)
+    assert "60 tokens" in known_words(run, found)
     assert what_can_be_known(run, tokenizer) == table
     assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()

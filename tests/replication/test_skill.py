@@ -8,9 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import JudgeData
+from deepprune_core.metrics import Interval
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.truncation import Truncation
 from replication.methods import oracle_scores, shuffled_scores
+from replication.paired import compared_judges, differences, holm, paired_difference
 from replication.run import Run
 from replication.skill import assess, contradiction_reader
 from replication.workflow.profile import ROOT, load_profile
@@ -88,3 +90,51 @@ def test_a_random_judge_has_the_judges_scores_in_another_order():
     assert sorted(random.scores[upper]) == sorted(stored.scores[upper])
     assert not np.array_equal(random.scores, stored.scores)
     np.testing.assert_array_equal(random.scores, random.scores.T)
+
+
+def test_a_paired_difference_is_that_of_scikit_learns_values(run):
+    rng = np.random.default_rng(1)
+    parts = [data("birch", rng), data("oak", rng)]
+    one = assess(run, "scripted", Scripted(), parts, CUT)
+    other = assess(run, "constant", Same(), parts, CUT)
+    found = paired_difference(run, one, other)
+    values = [roc_auc_score(p.same, Scripted().score(p.inputs)) - 0.5 for p in parts]
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.low < found.value < found.high
+    nothing = paired_difference(run, one, one)
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match="the same pairs"):
+        paired_difference(run, one, assess(run, "x", Same(), [data("birch", rng)] * 2, CUT))
+
+
+class Same(Scripted):
+    """A judge that sees no difference."""
+
+    def score(self, inputs):
+        return np.full(len(inputs), 0.5)
+
+
+def test_holm_stops_at_the_first_that_does_not_differ():
+    """p = 0.01, 0.04, 0.03, 0.005 at 5 %: 0.005 and 0.01 differ, 0.03 > 0.05/2 does not."""
+    z = (2.5758, 2.0537, 2.1701, 2.8070)
+    found = [Interval(v, v - 1.959964, v + 1.959964, 9) for v in z]
+    assert holm(found) == [True, False, False, True]
+    assert holm([Interval(0.0, 0.0, 0.0, 9)]) == [False]
+
+
+def test_every_row_is_compared_with_plain_training_at_its_cut(run):
+    rng = np.random.default_rng(2)
+    parts = [data("birch", rng)]
+
+    def result(row, cut=CUT):
+        return assess(run, row, Scripted(), parts, cut, row)
+
+    tokens = Truncation("tokens", 80)
+    rows = [result("plain"), result("both"), result("both", tokens)]
+    zero = assess(run, "zero", Same(), parts, tokens)
+    asked = compared_judges(rows, zero, lambda r: r.row)
+    assert [what for what, *_ in asked] == [
+        "12 words: both − plain", "both: words − tokens", "80 tokens: both − untrained",
+    ]  # fmt: skip
+    told = differences(run, rows, zero, lambda r: r.row)
+    assert [d.value.value for d in told[:2]] == [0, 0] and not told[0].differs

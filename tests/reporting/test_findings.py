@@ -10,12 +10,14 @@ from replication.reporting.evidence import (
     REFUTED,
     RunTables,
     above,
-    beats,
+    differs,
+    diverse,
     interval,
     knowing,
     redundant,
     saved,
-    switches,
+    unlike,
+    untrained,
 )
 from replication.reporting.findings import claims, of_itself
 from replication.reporting.reference import load_reference
@@ -30,9 +32,9 @@ def test_a_verdict_needs_the_whole_interval(low, high, verdict):
 
 def test_overlapping_intervals_decide_nothing():
     low, high = Interval(0.6, 0.55, 0.65, 9), Interval(0.8, 0.7, 0.9, 9)
-    assert beats(high, low) == CONFIRMED
-    assert beats(low, high) == REFUTED
-    assert beats(high, Interval(0.7, 0.6, 0.75, 9)) == OPEN
+    assert unlike(high, low) == CONFIRMED
+    assert unlike(low, high) == REFUTED
+    assert unlike(high, Interval(0.7, 0.6, 0.75, 9)) == OPEN
 
 
 def test_a_cell_without_interval_is_refused():
@@ -43,7 +45,7 @@ def test_a_cell_without_interval_is_refused():
 
 def test_rows_come_from_the_tables(tmp_path):
     run = RunTables(tmp_path)
-    assert redundant(run) == saved(run) == switches(run) == knowing(run) == []
+    assert redundant(run) == saved(run) == differs(ends="plain")(run) == knowing(run) == []
     columns = ("source", "reasoner", "benchmark", "same answer, pairs", "N")
     rows = (("paper", "a", "all", "93.1", "–"), ("ours", "b", "all", "84.0 [81.0, 87.0]", "9 q"),
             ("ours", "b", "sums", "12.0 [9.0, 13.0]", "9 q"))  # fmt: skip
@@ -59,13 +61,40 @@ def test_rows_come_from_the_tables(tmp_path):
 
 
 def test_the_papers_own_numbers_are_recomputed():
-    found = {
-        claim: (ours, verdict) for claim, _, ours, _, verdict, _ in of_itself(load_reference())
-    }
-    bars = load_reference().figure2a.values()
-    ours, verdict = found["The average of Figure 2a is the mean of its bars"]
-    assert f"{100 * sum(bars) / 4:.2f}" in ours
-    assert verdict == REFUTED
+    found = {claim: (ours, said) for claim, _, ours, _, said, _ in of_itself(load_reference())}
+    ours, said = found["Accuracy stays within 3 points"]
+    assert "loses 3.3 points" in ours and said == "disagrees"
+
+
+def test_a_difference_needs_holms_correction(tmp_path):
+    columns = ("comparison", "difference in AUROC", "differs (Holm, 5 %)")
+    rows = (("80 tokens: focal + oversampling − plain", "0.040 [0.010, 0.070]", "yes"),
+            ("12 words: focal + oversampling − plain", "0.030 [0.001, 0.060]", "no"),
+            ("80 tokens: focal + oversampling − untrained", "0.2 [0.1, 0.3]", "yes"))  # fmt: skip
+    write_table(Table("table1_paired", "", columns, rows, ("N: 9 pairs.",)), tmp_path)
+    found = differs(ends="focal + oversampling − plain")(RunTables(tmp_path))
+    assert [one.verdict for one in found] == [CONFIRMED, OPEN]
+
+
+def test_a_weak_reader_shows_nothing_where_no_reader_is_better(tmp_path):
+    columns = ("judge", "AUROC ours")
+    rows = (("Zero-shot judge", "0.52 [0.47, 0.57]"),)
+    write_table(Table("similarity", "", columns, rows, ("N: 9 pairs.",)), tmp_path)
+    (alone,) = untrained("Zero-shot")(RunTables(tmp_path))
+    known = (("ceiling: the reasoner's own rollouts", "0.88 [0.80, 0.93]"),)
+    write_table(Table("known", "", ("reader", "AUROC pooled"), known), tmp_path)
+    (beside,) = untrained("Zero-shot")(RunTables(tmp_path))
+    assert (alone.verdict, beside.verdict) == (OPEN, CONFIRMED)
+
+
+def test_thresholds_that_give_one_cluster_decide_nothing(tmp_path):
+    columns = ("benchmark", "τ", "retained only", "pass@k (%)")
+    rows = (("words", "0.75", "139 908", "98.5 [96.5, 99.8]"),
+            ("words", "0.5", "17 493", "73.7 [67.2, 80.5]"),
+            ("words", "0.25", "17 493", "73.7 [66.4, 80.3]"))  # fmt: skip
+    write_table(Table("table3", "", columns, rows, ("N: 9 questions.",)), tmp_path)
+    (one,) = diverse(RunTables(tmp_path))
+    assert one.verdict == OPEN and "one cluster" in one.ours
 
 
 def test_every_claim_is_asked_once():

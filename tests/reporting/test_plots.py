@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import (
-    Bar,
     Compared,
     Curve,
+    Dot,
     History,
     auroc_rows,
     judge_curves,
-    redundancy_bars,
+    redundancy_dots,
     save,
     training_curves,
 )
@@ -42,9 +42,10 @@ def near(value: float, width: float = 0.04) -> Interval:
 def bars() -> Figure:
     names = ("teacher", "small", "medium", "wide")
     ours = [
-        Bar(n, v, v - 0.05, v + 0.04, 60) for n, v in zip(names, (0.8, 0.7, 0.9, 0.93), strict=True)
+        Dot(f"{n}, 60 questions", v, v - 0.05, v + 0.04, hollow=v > 0.9)
+        for n, v in zip(names, (0.8, 0.7, 0.9, 0.93), strict=True)
     ]
-    return redundancy_bars([Bar(n, 0.9) for n in names], ours, Bar("average", 0.83))
+    return redundancy_dots({"paper": [Dot(n, 0.9) for n in names], "maths": ours, "law": ours[:2]})
 
 
 def curves() -> Figure:
@@ -148,7 +149,7 @@ def test_no_two_texts_overlap(draw: Callable[[], Figure]) -> None:
 def test_the_check_for_overlaps_sees_one() -> None:
     drawn = bars()
     for text in ("one", "two"):
-        drawn.axes[0].text(0, 50, text)
+        drawn.axes[0].text(50, 2, text)
     assert ("one", "two") in overlaps(drawn)
 
 
@@ -189,9 +190,9 @@ def test_a_stopped_trace_is_drawn_to_its_cut_over_its_full_length() -> None:
     assert len(widths) == 2 * 24
 
 
-def test_long_names_of_reasoners_are_broken_into_lines() -> None:
-    paper = [Bar(name, share) for name, share in load_reference().figure2a.items()]
-    assert overlaps(redundancy_bars(paper, paper, Bar("average", 0.8))) == []
+def test_long_names_of_reasoners_do_not_overlap() -> None:
+    paper = [Dot(name, share) for name, share in load_reference().figure2a.items()]
+    assert overlaps(redundancy_dots({"paper": paper, "GPQA Diamond": paper})) == []
 
 
 def test_the_legend_gathers_methods_from_every_panel_and_no_two_look_alike() -> None:

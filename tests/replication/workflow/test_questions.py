@@ -35,8 +35,10 @@ def test_no_template_and_no_text_stands_in_two_splits() -> None:
 
 def test_every_benchmark_is_large_enough_and_its_answers_are_read() -> None:
     sizes = Counter((row["benchmark"], row["split"]) for row in ROWS)
-    for name in PLAN.benchmarks:
-        assert sizes[name, "train"] >= 150 and sizes[name, "dev"] >= 40 <= sizes[name, "test"]
+    for name, source in PLAN.benchmarks.items():
+        assert sizes[name, "test"] >= 60
+        if "train" in source.splits:  # mixed teaches nobody
+            assert sizes[name, "train"] >= 150 and sizes[name, "dev"] >= 40
     assert all(partition([row["gold"]])[0] == 0 for row in ROWS)
 
 

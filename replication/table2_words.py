@@ -1,0 +1,134 @@
+"""What Table 2 says, in sentences: what was saved, why, at what price, and what does as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepprune_core.pruner import PruningConfig
+from replication.methods import CONTROL, FAST, Online, named
+from replication.online import Cell
+from replication.reporting.reference import load_reference
+from replication.run import Run
+from replication.table2 import difference
+from replication.text import NOTHING, percent, rate, span
+
+PAPER_TRACES = 512
+ADAPTIVE, SURVIVORS = "adaptive consistency", "DeepPrune, survivors"
+Cells = Sequence[Cell]
+
+
+def rule_saving(run: Run, pruned: Cell, num_traces: int) -> float:
+    """Return the saving that the rule fixes whoever judges: ``1 - f - (K2/N)(1 - f)``.
+
+    ``f``: what a stopped trace had cost, as a share of what it would have cost.
+    """
+    stopped = pruned.baseline.sum() - pruned.kept.mean(axis=0).sum()
+    f = float((pruned.generated - pruned.kept).mean(axis=0).sum() / stopped)
+    share = min(1.0, run.profile.pruning.k2 / num_traces)
+    return 1 - f - share * (1 - f)
+
+
+def break_even(pruned: Cell) -> float:
+    """Return the price of a judge's token, in the reasoner's tokens, at which nothing is saved."""
+    saved = pruned.baseline.sum() - pruned.generated.mean(axis=0).sum()
+    read = pruned.judge.mean(axis=0).sum()
+    return float(saved / read) if read else float("inf")
+
+
+def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
+    """Return what agrees with the paper's Table 2 and what does not."""
+    every = [online.on("all")[1] for online in results]
+    models = [online.traces.model for online in results]
+    pruned = [named(cells, "DeepPrune") for cells in every]
+    v2 = load_reference().table2_v2
+    gross, net = _saved(run, pruned), _saved(run, pruned, judge_cost)
+    lost = _changed(every, "DeepPrune")
+    beats = [difference(run, named(cells, "DeepPrune"), named(cells, CONTROL)) for cells in every]
+    verdicts = [
+        "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
+    ]
+    run.headline(
+        "05",
+        ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}", gross),
+        ("Tokens saved, the judge's own counted (%)", NOTHING, net),
+        ("The same with one fixed representative a cluster (%)", NOTHING,
+         _saved(run, [named(cells, FAST) for cells in every], judge_cost)),
+        ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}", lost),
+        ("Accuracy against a vote of equal tokens (points)", NOTHING,
+         span([f"{100 * d.value:+.1f}" for d in beats])),
+        ("Adaptive consistency: tokens saved (%), accuracy (points)", NOTHING,
+         f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])}, "
+         f"{_changed(every, ADAPTIVE)}"),
+    )  # fmt: skip
+    return run.note(
+        "05",
+        f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words), and τ is "
+        f"{run.profile.pruning.tau:g}. DeepPrune saves {gross} % of the generated tokens (paper, "
+        f"v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of {PAPER_TRACES} traces).",
+        _rule_words(run, results, every),
+        f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
+        f"is {net} %; the paper does not count them. At a price of "
+        f"{span([f'{break_even(cell):.2g}' for cell in pruned])} nothing is saved.",
+        f"Accuracy changes by {lost} points against cons@N (paper: within {v2.within_points}); "
+        f"with the rule that each cluster's first trace votes by {_changed(every, SURVIVORS)}, "
+        f"where even a perfect judge gives {_changed(every, f'{SURVIVORS}, oracle judge')}.",
+        "Against a plain majority vote at the same number of generated tokens it is "
+        + ", ".join(
+            f"{v} on {m} ({rate(d)} points)"
+            for v, m, d in zip(verdicts, models, beats, strict=True)
+        )
+        + ".",
+        "Adaptive consistency, which only counts answers, saves "
+        f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} % and changes accuracy by "
+        f"{_changed(every, ADAPTIVE)} points.",
+        *_better_than_perfect(every, models),
+    )
+
+
+def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> str:
+    """Return how much of the saving is the rule's, whoever judges."""
+    sizes = [max(len(group) for group in online.traces.traces.traces) for online in results]
+    fixed = span([
+        percent(rule_saving(run, named(cells, "DeepPrune"), n))
+        for cells, n in zip(every, sizes, strict=True)
+    ])  # fmt: skip
+    others = [
+        _saved(run, [named(cells, f"DeepPrune, {judge} judge") for cells in every])
+        for judge in ("oracle", "random")
+    ]
+    k2, paper = run.profile.pruning.k2, PruningConfig().k2
+    return (
+        f"Most of that is a setting: when K2 of N traces finish, the rule alone saves {fixed} %; "
+        f"a perfect judge saves {others[0]} %, one that draws lots {others[1]} %. K2/N is "
+        f"{span([percent(k2 / n, 0) for n in sizes])} % here and "
+        f"{percent(paper / PAPER_TRACES, 0)} % in the paper."
+    )
+
+
+def _better_than_perfect(every: Sequence[Cells], models: Sequence[str]) -> list[str]:
+    """Return where the judge does better than one that knows the answers: luck, not skill."""
+    lucky = []
+    for cells, model in zip(every, models, strict=True):
+        mine, perfect = (
+            named(cells, f"DeepPrune{suffix}").right.mean() for suffix in ("", ", oracle judge")
+        )
+        if mine > perfect:
+            lucky.append(f"{model} ({100 * (mine - perfect):+.1f})")
+    if not lucky:
+        return []
+    return [
+        f"More than a perfect judge's accuracy, on {', '.join(lucky)}, is luck in which K2 traces "
+        "finish and no detection of redundancy."
+    ]
+
+
+def _saved(run: Run, cells: Cells, judge_cost: float | None = None) -> str:
+    return span([percent(1 - cell.total_share(run, judge_cost).value) for cell in cells])
+
+
+def _changed(every: Sequence[Cells], method: str) -> str:
+    """Return a method's accuracy minus cons@N's, in points."""
+    return span([
+        f"{100 * (named(cells, method).right.mean() - cells[0].right.mean()):+.1f}"
+        for cells in every
+    ])  # fmt: skip
