@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from deepprune_core.cli.app import app
 from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT
+from deepprune_core.cli.prune import RULES, worth
 from deepprune_core.engines.discovery import WordTokenizer
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.same_text import SameTextJudge
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.stored import ADAPTIVE, Outcomes
 from deepprune_core.truncation import Truncation
 
 RUNNER = CliRunner()
@@ -55,7 +58,47 @@ def test_prune_prints_what_each_way_to_vote_costs(stored: Path) -> None:
     lengths = [len(trace(kind, i).split()) for i, kind in enumerate(KINDS)]
     assert rows["all traces"]["generated"] == sum(lengths)
     table = RUNNER.invoke(app, asked[:-1])
-    assert "weighted" in table.output and "%" in table.output
+    assert "weighted" in table.output and "plain, weighted's cost" in table.output
+    assert "On these traces pruning is" in table.output
+
+
+def test_prune_suggests_a_cut_that_the_traces_reach(stored: Path) -> None:
+    given = RUNNER.invoke(app, ["prune", str(stored), "--judge", "same_text", "--cut", "90 words"])
+    assert "traces are longer than 90 words, so most are judged when they have" in given.stderr
+    chosen = RUNNER.invoke(app, ["prune", str(stored), "--judge", "same_text"])
+    lengths = sorted(len(trace(kind, i).split()) for i, kind in enumerate(KINDS))
+    quarter = int(np.median(lengths)) // 4
+    assert f"cut: {quarter} tokens, a quarter of the median trace; only " in chosen.stderr
+    folder = RUNNER.invoke(app, ["prune", str(stored.parent)])
+    assert folder.exit_code == BAD_INPUT and "a folder; name one trace file in it" in folder.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "plain", "saved", "told"),
+    [
+        ([1.0] * 9, [0.5] * 9, 0.5, "pruning is worth it: it beats"),
+        ([0.5] * 9, [1.0] * 9, 0.5, "a plain vote that costs as much does better"),
+        ([1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], 0.5, "no better than a plain vote"),
+        ([1.0] * 9, [0.5] * 9, -0.2, "costs more than it saves"),
+    ],
+)
+def test_the_last_line_of_prune_follows_from_paired_differences(right, plain, saved, told) -> None:
+    whole = np.full(len(right), 100.0)
+
+    def outcomes(method: str, values: list[float], spent: float) -> Outcomes:
+        nothing = np.zeros(len(values))
+        return Outcomes(method, whole * spent, nothing, whole, np.array(values), np.array(values))
+
+    found = [
+        part
+        for name in RULES
+        for part in (
+            outcomes(name, right, 1 - saved),
+            outcomes(f"plain, {name}'s cost", plain, 1 - saved),
+        )
+    ]
+    line = worth([*found, outcomes(ADAPTIVE, plain, 0.4)])
+    assert told in line and "saves 60%" in line
 
 
 def test_report_makes_a_page_of_saved_results(tmp_path: Path) -> None:
