@@ -271,8 +271,11 @@ def leakage_table(run: Run, clean: JudgeResult, leaky: JudgeResult) -> Table:
         f"The same judge trained with and without the tests' questions. {run.profile.caption}",
         ("trained on", "AUROC paper", "AUROC ours", "within question", "TNR@0.2 ours"),
         rows,
-        (f"N: {clean.num_pairs} pairs, {clean.auroc.num_questions} questions; other reasoner, "
-         "same number of training pairs. Whether v1 shared questions is not stated there.",),
+        (f"N: {clean.num_pairs} pairs, {clean.auroc.num_questions} questions, of reasoners that "
+         "taught neither judge. Whether v1 shared questions is not stated there.",
+         f"The judge that knows the questions learned from {len(run.teaching('leaky').graded)} of "
+         f"them, the other from {len(run.teaching('train').graded)} others: the difference mixes "
+         "knowing the questions with learning from fewer. One seed each."),
     )  # fmt: skip
 
 

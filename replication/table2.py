@@ -8,16 +8,19 @@ import numpy as np
 
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
-from deepprune_core.reporting.plots_online import Frontier, HeroTrace, Point
+from deepprune_core.reporting.plots_online import HeroTrace, Point
 from deepprune_core.reporting.tables import Table
 from replication.methods import CONTROL, CONTROLS, Online, named
-from replication.online import Cell
+from replication.online import Cell, control_cell
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.text import NOTHING, count, percent, rate
 
-# The methods of the figure; the table has all of them.
-DRAWN = ("cons", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, survivors")
+# The methods of the figure beside cons@N; the table has all of them.
+DRAWN = (
+    "DeepConf-high", "DeepConf-low", "adaptive consistency", "early stopping", "DeepPrune",
+    "DeepPrune, survivors", "DeepPrune, oracle judge", "DeepPrune, random judge",
+)  # fmt: skip
 
 
 def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
@@ -92,37 +95,21 @@ def paper_table2() -> Table:
     )  # fmt: skip
 
 
-def panels(
-    run: Run, results: Sequence[Online], judge_cost: float
-) -> dict[tuple[str, str], tuple[list[Point], Frontier]]:
-    """Return the panels of the cost-against-accuracy figure."""
-    found = {}
+def gains(run: Run, results: Sequence[Online], judge_cost: float) -> dict[str, list[Point]]:
+    """Return each method's cost, and its gain over a plain vote of the same tokens, by reasoner."""
+    found: dict[str, list[Point]] = {}
     for online in results:
-        for benchmark in online.traces.traces.benchmarks:
-            mask, cells = online.on(benchmark)
-            points = [
-                Point(cell.method, cell.total_share(run), cell.accuracy(run))
-                for cell in cells
-                if cell.method.split("@")[0] in DRAWN
-            ]
-            pruned = named(cells, "DeepPrune")
-            points.append(
-                Point("DeepPrune, net of judge", pruned.total_share(run, judge_cost),
-                      pruned.accuracy(run))
-            )  # fmt: skip
-            found[(cells[0].model, benchmark)] = (points, _frontier(run, online, mask))
+        points = found.setdefault(online.traces.model, [])
+        for cell in online.cells:
+            if not cell.method.startswith("cons") and cell.method not in DRAWN:
+                continue
+            control = control_cell(cell, online.curve)
+            points.append(Point(cell.method, cell.total_share(run), difference(run, cell, control)))
+        pruned = named(online.cells, "DeepPrune")
+        control = control_cell(pruned, online.curve, net_of=judge_cost)
+        net = pruned.total_share(run, judge_cost)
+        points.append(Point("DeepPrune", net, difference(run, pruned, control), counted=True))
     return found
-
-
-def _frontier(run: Run, online: Online, mask: np.ndarray) -> Frontier:
-    curve, baseline = online.curve, online.cells[0].baseline[mask]
-    accuracy = curve.accuracy[mask]
-    cost = curve.tokens[mask].sum(axis=0) / baseline.sum()
-    rng = run.rng("frontier", online.traces.model)
-    rows = rng.integers(0, len(accuracy), (run.profile.bootstrap_draws, len(accuracy)))
-    drawn = accuracy[rows].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return Frontier(cost, accuracy.mean(axis=0), low, high)
 
 
 def control_table(run: Run, results: Sequence[Online], *, name: str = "control") -> Table:

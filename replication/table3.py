@@ -100,17 +100,19 @@ def table3(run: Run, model: str, rows: Sequence[ThresholdRow], judge_cost: float
 
 
 def threshold_panels(run: Run, rows: Sequence[ThresholdRow]) -> dict[str, list[ThresholdLine]]:
-    """Return the panels of Table 3's figure."""
+    """Return the panels of Table 3's figure, one a benchmark."""
     panels: dict[str, list[ThresholdLine]] = {}
     for benchmark in dict.fromkeys(row.benchmark for row in rows):
         mine = sorted((r for r in rows if r.benchmark == benchmark), key=lambda r: r.tau)
         taus = [r.tau for r in mine]
-        for title, values in (
-            ("Vote: tokens, % of cons@N", [r.voted.total_share(run) for r in mine]),
-            ("Vote: accuracy", [r.voted.accuracy(run) for r in mine]),
-            ("One trace a cluster: pass@k", [r.pass_rate(run) for r in mine]),
-        ):
-            panels.setdefault(title, []).append(ThresholdLine(benchmark, taus, values))
+        panels[benchmark] = [
+            ThresholdLine("vote of the largest cluster: accuracy", taus,
+                          [r.voted.total_share(run) for r in mine],
+                          [r.voted.accuracy(run) for r in mine]),
+            ThresholdLine("one trace a cluster: pass@k", taus,
+                          [r.alone.total_share(run) for r in mine],
+                          [r.pass_rate(run) for r in mine]),
+        ]  # fmt: skip
     return panels
 
 

@@ -13,87 +13,71 @@ from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
 from deepprune_core.reporting.visible import shortened
 
-MARKERS = {
-    "cons": "s",
-    "DeepConf-high": "^",
-    "DeepConf-low": "v",
-    "DeepPrune, survivors": "D",
-    "DeepPrune": "o",
-}
-COLOURS = {
-    "cons": 7,
-    "DeepConf-high": 1,
-    "DeepConf-low": 4,
-    "DeepPrune, survivors": 2,
-    "DeepPrune": 0,
+# Marker and colour of a method; the first that its name begins with counts.
+LOOKS = {
+    "cons": ("s", 7),
+    "DeepConf-high": ("^", 1),
+    "DeepConf-low": ("v", 1),
+    "adaptive consistency": ("P", 2),
+    "early stopping": ("X", 2),
+    "DeepPrune, oracle": ("*", 4),
+    "DeepPrune, random": ("d", 4),
+    "DeepPrune, survivors": ("D", 3),
+    "DeepPrune": ("o", 0),
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """A method's cost (share of cons@N's tokens) and accuracy, with intervals."""
+    """A method's cost (share of cons@N's tokens) and its gain, with intervals.
+
+    ``gain``: accuracy minus that of a plain vote of the same tokens. ``counted``: the judge's
+    tokens are part of the cost.
+    """
 
     method: str
     cost: Interval
-    accuracy: Interval
-
-
-@dataclass(frozen=True)
-class Frontier:
-    """The control: accuracy (k,) of a plain vote over k traces, at cost (k,), with its band."""
-
-    cost: np.ndarray
-    accuracy: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    gain: Interval
+    counted: bool = False
 
 
 @styled
-def cost_accuracy_grid(
-    panels: Mapping[tuple[str, str], tuple[Sequence[Point], Frontier]],
-) -> Figure:
-    """Return tokens against accuracy, a panel per (reasoner, benchmark); a line for the control."""
-    rows = list(dict.fromkeys(row for row, _ in panels))
-    columns = list(dict.fromkeys(column for _, column in panels))
-    alone = len(columns) == 1
-    drawn = figure(len(columns), len(rows), size=(7.0, 4.4) if alone else (4.0, 3.1))
-    grid = np.array(drawn.axes).reshape(len(rows), len(columns))
-    for (row, column), (points, frontier) in panels.items():
-        axes = grid[rows.index(row), columns.index(column)]
-        _panel(axes, points, frontier)
-        axes.set_title(f"{row} on {column}")
-    for axes in grid[-1]:
-        axes.set_xlabel("tokens, % of cons@N (log scale)")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("accuracy (%)")
+def gain_panels(panels: Mapping[str, Sequence[Point]]) -> Figure:
+    """Return tokens against the gain over a plain vote of the same tokens, a panel a reasoner."""
+    drawn = figure(len(panels), size=(7.0, 4.4) if len(panels) == 1 else (4.6, 4.2))
+    points = [point for found in panels.values() for point in found]
+    low, high = (100 * f(v for p in points for v in (p.gain.low, p.gain.high)) for f in (min, max))
+    left, right = 100 * min(p.cost.low for p in points), 100 * max(p.cost.high for p in points)
+    for axes, (title, found) in zip(drawn.axes, panels.items(), strict=True):
+        axes.axhline(0, color=GREY, lw=1.5)
+        for point in found:
+            _gain(axes, point)
+        axes.set_xscale("log")
+        ticks = [t for t in (2, 5, 10, 20, 50, 100, 200, 500) if 0.8 * left <= t <= 1.3 * right]
+        axes.set_xticks(ticks, [str(t) for t in ticks])
+        axes.minorticks_off()
+        axes.set(title=title, xlim=(0.85 * left, 1.18 * right), ylim=(low - 1, high + 1),
+                 xlabel="tokens, % of cons@N (log scale)")  # fmt: skip
+    drawn.axes[0].set_ylabel("accuracy minus that of a plain vote\nof the same tokens (points)")
     # A method may be missing from some panels, so the legend gathers from all.
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
     shown = {label: handle for panel in pairs for handle, label in panel}
     drawn.legend(
-        list(shown.values()), list(shown), loc="outside lower center", ncols=2 if alone else 5
-    )
+        list(shown.values()), list(shown), loc="outside lower center",
+        ncols=2 if len(panels) == 1 else 4,
+    )  # fmt: skip
     return drawn
 
 
-def _panel(axes: Axes, points: Sequence[Point], frontier: Frontier) -> None:
-    x = 100 * frontier.cost
-    axes.fill_between(x, 100 * frontier.low, 100 * frontier.high, color=GREY, alpha=0.15, lw=0)
-    axes.plot(x, 100 * frontier.accuracy, color=GREY, lw=2, label="majority of k random traces")
-    for point in points:
-        key = next((name for name in MARKERS if point.method.startswith(name)), "DeepPrune")
-        accuracy, cost = point.accuracy, point.cost
-        hollow = "net" in point.method
-        axes.errorbar(
-            100 * cost.value, 100 * accuracy.value,
-            xerr=_bars(cost), yerr=_bars(accuracy),
-            fmt=MARKERS[key], color=PALETTE[COLOURS[key]], ms=8, capsize=2, elinewidth=1,
-            mfc="white" if hollow else PALETTE[COLOURS[key]], label=point.method, alpha=0.95,
-        )  # fmt: skip
-    axes.set_xscale("log")
-    ticks = [t for t in (2, 5, 10, 20, 50, 100, 200, 500) if t >= 0.8 * x.min()]
-    top = max([100.0, *(100 * p.cost.high for p in points)])
-    axes.set_xticks([t for t in ticks if t <= 1.3 * top], [str(t) for t in ticks if t <= 1.3 * top])
-    axes.minorticks_off()
+def _gain(axes: Axes, point: Point) -> None:
+    marker, colour = next(look for name, look in LOOKS.items() if point.method.startswith(name))
+    axes.errorbar(
+        100 * point.cost.value, 100 * point.gain.value,
+        xerr=_bars(point.cost), yerr=_bars(point.gain),
+        fmt=marker, color=PALETTE[colour], ms=9, capsize=2, elinewidth=1, alpha=0.95,
+        mfc="white" if point.counted else PALETTE[colour],
+        label=f"{point.method}, judge counted" if point.counted else point.method,
+    )  # fmt: skip
 
 
 def _bars(found: Interval) -> np.ndarray:
@@ -103,32 +87,46 @@ def _bars(found: Interval) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ThresholdLine:
-    """One benchmark over thresholds ``tau`` (t,): intervals by quantity."""
+    """One rule over thresholds ``tau`` (t,): its cost, a share of cons@N's tokens, and a rate."""
 
     label: str
     tau: Sequence[float]
+    cost: Sequence[Interval]
     values: Sequence[Interval]
 
 
 @styled
 def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
-    """Return one panel a quantity: the threshold against it, one line a benchmark."""
-    drawn = figure(len(panels), size=(4.4, 3.8))
+    """Return tokens against rates, a panel a benchmark; the thresholds stand at the points."""
+    drawn = figure(len(panels), size=(6.4, 4.2) if len(panels) == 1 else (4.8, 4.0))
     for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
         for i, line in enumerate(lines):
-            at = np.array(line.tau) + 0.006 * (i - (len(lines) - 1) / 2)
-            middle = np.array([v.value for v in line.values])
-            low = middle - np.array([v.low for v in line.values])
-            high = np.array([v.high for v in line.values]) - middle
+            x = np.array([100 * v.value for v in line.cost])
+            y = np.array([100 * v.value for v in line.values])
             axes.errorbar(
-                at, 100 * middle, yerr=100 * np.array([low, high]), fmt="o-", lw=2, ms=6,
+                x, y, yerr=np.hstack([_bars(v) for v in line.values]), fmt="o-", lw=2, ms=6,
                 capsize=3, color=PALETTE[i], label=line.label,
             )  # fmt: skip
-        taus = sorted({tau for line in lines for tau in line.tau})
-        axes.set_xticks(taus, [f"{tau:g}" for tau in taus])
-        axes.set(title=title, xlabel="threshold τ", ylabel="%")
-    drawn.axes[0].legend(fontsize=9)
+            for place, taus in _same_places(line).items():
+                told = "τ " + (f"{taus[0]:g}" if len(taus) == 1 else f"{taus[0]:g}–{taus[-1]:g}")
+                axes.annotate(told, (x[place], y[place]), xytext=(5, 5 - 16 * i), fontsize=8,
+                              textcoords="offset points", color=PALETTE[i])  # fmt: skip
+        axes.set(title=title, xlabel="tokens, % of cons@N")
+        axes.margins(x=0.15)
+    drawn.axes[0].set_ylabel("%")
+    handles, labels = drawn.axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=2)
     return drawn
+
+
+def _same_places(line: ThresholdLine) -> dict[int, list[float]]:
+    """Return the thresholds that give one and the same point, by the index of the first."""
+    found: dict[int, list[float]] = {}
+    places: dict[tuple[float, float], int] = {}
+    for i, (tau, cost, value) in enumerate(zip(line.tau, line.cost, line.values, strict=True)):
+        place = places.setdefault((round(cost.value, 3), round(value.value, 3)), i)
+        found.setdefault(place, []).append(tau)
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,11 @@ from deepprune_core.reporting.plots import (
     training_curves,
 )
 from deepprune_core.reporting.plots_online import (
-    Frontier,
     HeroTrace,
     Lengths,
     Point,
     ThresholdLine,
-    cost_accuracy_grid,
+    gain_panels,
     hero,
     threshold_lines,
     truncation_lines,
@@ -70,22 +69,23 @@ def judges() -> Figure:
     return auroc_rows({"First 500 tokens": rows, "First 25 words": rows})
 
 
-def grid() -> Figure:
-    k = np.array([1, 2, 4, 8, 16, 32, 64])
-    y = 0.6 + 0.03 * np.log2(k)
-    frontier = Frontier(k / 64, y, y - 0.05, y + 0.05)
-    methods = ("cons@64", "DeepConf-high", "DeepConf-low", "DeepPrune", "DeepPrune, net of judge")
-    points = [Point(m, near(c, 0.05 * c), near(0.78))
-              for m, c in zip(methods, (1, 0.6, 0.35, 0.2, 0.45), strict=True)]  # fmt: skip
-    models, benchmarks = ("teacher", "reasoner-medium"), ("sums", "chains")
-    return cost_accuracy_grid({(m, b): (points, frontier) for m in models for b in benchmarks})
+def gains() -> Figure:
+    methods = ("cons@64", "DeepConf-high", "adaptive consistency", "DeepPrune",
+               "DeepPrune, oracle judge")  # fmt: skip
+    points = [
+        Point(m, near(c, 0.05 * c), near(0.01 * i)) for i, (m, c) in
+        enumerate(zip(methods, (1.0, 0.7, 0.3, 0.2, 0.25), strict=True))
+    ]  # fmt: skip
+    net = Point("DeepPrune", near(0.5), near(-0.02), counted=True)
+    return gain_panels({name: [*points, net] for name in ("small", "medium", "wide")})
 
 
 def thresholds() -> Figure:
     taus = (0.25, 0.5, 0.63, 0.75)
-    lines = [ThresholdLine(n, taus, [near(v + i) for v in (0.1, 0.2, 0.3, 0.5)])
-             for n, i in (("sums", 0.0), ("chains", 0.05))]  # fmt: skip
-    return threshold_lines({"tokens": lines, "accuracy": lines})
+    cost = [near(v, 0.01) for v in (0.2, 0.2, 0.35, 0.5)]
+    lines = [ThresholdLine(n, taus, cost, [near(v + i) for v in (0.3, 0.3, 0.35, 0.4)])
+             for n, i in (("accuracy", 0.0), ("pass@k", 0.3))]  # fmt: skip
+    return threshold_lines({"sums": lines, "chains": lines})
 
 
 def truncation() -> Figure:
@@ -114,7 +114,9 @@ def traces() -> Figure:
     return hero(found, "sums/0012: 24 traces, 71 % of the tokens never generated")
 
 
-FIGURES = (bars, curves, training, judges, grid, thresholds, truncation, lengths_of_our_own, traces)
+FIGURES = (
+    bars, curves, training, judges, gains, thresholds, truncation, lengths_of_our_own, traces,
+)  # fmt: skip
 drawings = pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
 
 
@@ -196,12 +198,12 @@ def test_long_names_of_reasoners_do_not_overlap() -> None:
 
 
 def test_the_legend_gathers_methods_from_every_panel_and_no_two_look_alike() -> None:
-    x = np.array([0.1, 1.0])
-    frontier = Frontier(x, x, x, x)
-    names = ["cons@64", "DeepPrune", "DeepPrune, survivors", "DeepPrune, net of judge"]
+    names = ["cons@64", "DeepPrune", "DeepPrune, survivors", "DeepPrune, oracle judge"]
     points = [Point(name, near(0.5), near(0.5)) for name in names]
-    drawn = cost_accuracy_grid({("a", "x"): (points[:1], frontier), ("b", "x"): (points, frontier)})
-    assert {text.get_text() for text in drawn.legends[0].get_texts()} >= set(names)
+    net = Point("DeepPrune", near(0.5), near(0.5), counted=True)
+    drawn = gain_panels({"a": points[:1], "b": [*points, net]})
+    shown = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert shown == {*names, "DeepPrune, judge counted"}
     looks = [(line.get_marker(), line.get_markerfacecolor()) for line in drawn.axes[1].lines
-             if line.get_marker() in "sDo^v"]  # fmt: skip
-    assert len(set(looks)) == len(names)
+             if line.get_marker() in "sDo*"]  # fmt: skip
+    assert len(set(looks)) == len(names) + 1
