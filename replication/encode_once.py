@@ -140,7 +140,7 @@ def once_scores(
     fingerprint = folder_fingerprint(
         folders, (NAME, cut, settings.autocast, judge.encoder.max_tokens)
     )
-    sources = sources_of(run.profile.traces.online, traces)
+    sources = sources_of(traces)
     shipped = once_settings(run).scores
     own = out or run.work / "scores" / "once.parquet"
     path = ROOT / shipped if shipped and (ROOT / shipped).is_file() else own

@@ -14,15 +14,18 @@ from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.plots_online import Shares, share_lines
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
+from replication.judges import JudgeSpec, is_trained, test_data
 from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess
+from replication.table1 import knowing_judge
 from replication.text import number, percent
 from replication.workflow.profile import ROOT
 
 HALF = "ceiling, half of the rollouts"
+TRAINED = "the trained judge of pairs"
 
 
 def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
@@ -40,7 +43,8 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
 def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[JudgeResult]:
     """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
-    Readers are asked at all cuts of the judge from own states too, where there is no ceiling.
+    Readers are asked at all cuts of the judge from own states too, where there is no ceiling. The
+    trained judge's shipped scores are used where they hold these pairs.
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
     found: list[JudgeResult] = []
@@ -54,11 +58,21 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
             judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
             judges.update(reversed(states_judges(run, cut).items()))
+        if spec := trained_spec(run, cut):
+            pairs = test_data(run, cut, tokenizer)
+            own_scores = run.work / "scores" / f"{spec.name}.parquet"
+            judges[TRAINED] = knowing_judge(run, spec, pairs, own_scores)
         if known:
             judges[HALF] = known.judge(settings.continuations // 2)
             judges[CEILING] = known.judge(settings.continuations)
         found += [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
     return found
+
+
+def trained_spec(run: Run, cut: Truncation) -> JudgeSpec | None:
+    """Return the judge of pairs with both remedies at a cut, if it is trained."""
+    spec = JudgeSpec(cut, focal=True, oversampling=True)
+    return spec if run.has_judges and is_trained(run, spec) else None
 
 
 def known_table(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> Table:

@@ -229,9 +229,8 @@ def make(run: Run, spec: JudgeSpec, *, leads: bool) -> None:
 
 def score_tests(run: Run, spec: JudgeSpec, adapter: Path) -> None:
     """Score the test pairs of Table 1 and keep the scores beside the adapter."""
-    files = run.profile.traces.unseen
     # A few thousand pairs do not pay for compiling.
-    _score(run, adapter, spec.truncation, files, run.unseen, adapter / SCORES, compiled=False)
+    _score(run, adapter, spec.truncation, run.unseen, adapter / SCORES, compiled=False)
 
 
 def publish(made: Path, target: Path, rank: int | None = None) -> None:
@@ -267,16 +266,8 @@ def publish(made: Path, target: Path, rank: int | None = None) -> None:
 
 def score(run: Run, adapter: Path, scores: Path) -> None:
     """Score all pairs of the online traces that ``scores`` lacks, saving as it goes."""
-    files = run.profile.traces.online
-    count = _score(
-        run,
-        adapter,
-        run.cuts.online(),
-        files,
-        run.online,
-        scores,
-        compiled=run.profile.judge.compiled,
-    )
+    compiled = run.profile.judge.compiled
+    count = _score(run, adapter, run.cuts.online(), run.online, scores, compiled=compiled)
     print(f"{scores}: {count} scores computed")
 
 
@@ -284,7 +275,6 @@ def _score(
     run: Run,
     adapter: Path,
     cut: Truncation,
-    files: Sequence[Path],
     traces: Sequence[GradedTraces],
     path: Path,
     *,
@@ -293,7 +283,7 @@ def _score(
     judge = open_judge(
         run, adapter, run.work / "unused", autocast=run.profile.judge.autocast, compiled=compiled
     )
-    stored, model = open_scores(path, judge, files, traces), judge.factory()
+    stored, model = open_scores(path, judge, traces), judge.factory()
     tokenizer = judge_tokenizer(run)
     return sum(score_everything(model, stored, one, cut, tokenizer, path) for one in traces)
 

@@ -25,11 +25,12 @@ Share = Literal["train", "development", "test"]
 
 @dataclass(frozen=True)
 class GradedTraces:
-    """A trace set with its answer classes and all its gradable pairs."""
+    """A trace set with its answer classes, all its gradable pairs, and the files it is from."""
 
     traces: TraceSet
     graded: tuple[GradedQuestion, ...]
     pairs: PairSet
+    files: tuple[Path, ...]
 
     @property
     def model(self) -> str:
@@ -48,14 +49,14 @@ def graded_traces(path: Path, traces_per_question: int | None = None) -> GradedT
     if traces_per_question is not None:
         traces = traces.first(traces_per_question)
     graded = grade_all(traces)
-    return GradedTraces(traces, graded, all_pairs(graded))
+    return GradedTraces(traces, graded, all_pairs(graded), (path,))
 
 
 def part_of(traces: GradedTraces, questions: np.ndarray) -> GradedTraces:
     """Return the graded traces of some questions (indices, ascending)."""
     graded = tuple(traces.graded[i] for i in questions)
     names = [traces.traces.questions[i].question_id for i in questions]
-    return GradedTraces(traces.traces.select(names), graded, all_pairs(graded))
+    return GradedTraces(traces.traces.select(names), graded, all_pairs(graded), traces.files)
 
 
 def joined(parts: Sequence[GradedTraces]) -> tuple[GradedTraces, ...]:
@@ -74,7 +75,8 @@ def _one_set(parts: Sequence[GradedTraces]) -> GradedTraces:
         counts_are_words=any(part.traces.counts_are_words for part in parts),
     )
     graded = tuple(one for part in parts for one in part.graded)
-    return GradedTraces(traces, graded, all_pairs(graded))
+    files = tuple(file for part in parts for file in part.files)
+    return GradedTraces(traces, graded, all_pairs(graded), files)
 
 
 def share_of(question_id: str, split: Split) -> Share:

@@ -17,28 +17,27 @@ from deepprune_core.pruner import pair_inputs
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer, Truncation
 from replication.run import GradedTraces
-from replication.workflow.profile import ROOT
 
 SAVE_EVERY = 10
 
 
 def open_scores(
-    path: Path | None, judge: CachedJudge, files: Sequence[Path], traces: Sequence[GradedTraces]
+    path: Path | None, judge: CachedJudge, traces: Sequence[GradedTraces]
 ) -> PairScores:
-    """Return the stored scores of a judge on trace files; empty if there is no file of scores.
+    """Return the stored scores of a judge on traces; empty if there is no file of scores.
 
     Raises:
         ValueError: they are another judge's, or of other traces.
     """
-    sources = sources_of(files, traces)
+    sources = sources_of(traces)
     if path is None:
         return PairScores(judge.cache.fingerprint, sources)
     return read_pair_scores(path, judge.cache.fingerprint, sources)
 
 
-def sources_of(files: Sequence[Path], traces: Sequence[GradedTraces]) -> dict[str, str]:
-    """Return the digest of each reasoner's trace file, which its scores belong to."""
-    return {t.model: file_digest(ROOT / f) for f, t in zip(files, traces, strict=True)}
+def sources_of(traces: Sequence[GradedTraces]) -> dict[str, str]:
+    """Return the digests of each reasoner's trace files, which its scores belong to."""
+    return {one.model: "+".join(map(file_digest, one.files)) for one in traces}
 
 
 def score_everything(

@@ -69,7 +69,7 @@ def knowing_judge(run: Run, spec: JudgeSpec, data: Sequence[JudgeData], own: Pat
     """
     adapter = adapter_folder(run, spec)
     judge = open_judge(run, adapter, own, autocast=run.profile.judge.autocast)
-    stored = open_scores(adapter / SCORES, judge, run.profile.traces.unseen, run.unseen)
+    stored = open_scores(adapter / SCORES, judge, run.unseen)
     for part, traces in zip(data, run.unseen, strict=True):
         preload(judge, stored, traces, traces.pairs, part.inputs)
     return judge

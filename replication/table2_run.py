@@ -92,7 +92,7 @@ def _open_online(run: Run) -> OnlineSetup:
     judge, tokenizer = online_judge(run), judge_tokenizer(run)
     cut, settings = run.cuts.online(), run.profile.judge
     shipped = ROOT / settings.scores if settings.scores else None
-    stored = open_scores(shipped, judge, run.profile.traces.online, run.online)
+    stored = open_scores(shipped, judge, run.online)
     questions = tuple(
         stored_questions(traces, judge, cut, tokenizer, stored)
         for traces in tqdm(run.online, desc="scores", unit="reasoner", delay=5)
@@ -119,7 +119,7 @@ def open_given(run: Run, name: str) -> OnlineSetup:
     folder = Path(name)
     digest = folder_fingerprint([folder], cut) if folder.is_dir() else repr((name, cut))
     found = open_named_judge(name)
-    sources = sources_of(run.profile.traces.online, run.online)
+    sources = sources_of(run.online)
     try:
         stored = read_pair_scores(path, digest, sources)
     except ValueError:  # of another judge, or of other traces

@@ -58,7 +58,12 @@ def questions_of(job: Job, seed: int, limit: int | None = None) -> tuple[Questio
 
 
 def prompt_of(plan: Collection, reasoner: Reasoner, tokenizer: Any) -> Callable[[Question], str]:
-    """Return how a question becomes a prompt: its text, the instruction, the chat template."""
+    """Return how a question becomes a prompt: its text, the instruction, the chat template.
+
+    A model without a chat template has its prompt in the profile.
+    """
+    if (plain := reasoner.prompt) is not None:
+        return lambda question: plain.replace("{question}", question.text)
 
     def prompt(question: Question) -> str:
         choice = question.benchmark in plan.choice_benchmarks

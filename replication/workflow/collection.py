@@ -16,7 +16,8 @@ class Reasoner(Section):
     ``model``: hub name or folder; ``revision`` pins it. ``template``: switches of its chat
     template, such as those for thinking. ``released_as``: its name in the authors' data set.
     ``billions`` of parameters (``active`` ones of a mixture of experts) and ``mean_tokens`` of a
-    trace serve the plan.
+    trace serve the plan. ``prompt``: what a model without a chat template reads, with
+    ``{question}`` in it; no instruction follows then.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Reasoner(Section):
     top_k: int = Field(0, ge=0)
     max_tokens: int = Field(32_768, ge=1)
     template: dict[str, Any] = Field(default_factory=dict)
+    prompt: str | None = Field(None, pattern=r"\{question\}")
     released_as: str | None = None
     billions: float = Field(gt=0)
     active: float | None = Field(None, gt=0)

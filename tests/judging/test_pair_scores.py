@@ -41,6 +41,8 @@ def test_scores_of_another_judge_or_other_traces_are_refused(tmp_path: Path) -> 
         read_pair_scores(tmp_path / "s.parquet", "other", SOURCES)
     with pytest.raises(ValueError, match="other traces of oak"):
         read_pair_scores(tmp_path / "s.parquet", "judge", {**SOURCES, "oak": "ee"})
+    grown = {**SOURCES, "oak": f"{SOURCES['oak']}+ee"}  # a second file of the same reasoner
+    assert read_pair_scores(tmp_path / "s.parquet", "judge", grown).sources == grown
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(ValueError, match=r"bad\.parquet: no file of pair scores"):
         read_pair_scores(tmp_path / "bad.parquet", "judge", SOURCES)

@@ -11,7 +11,9 @@ import yaml
 
 from deepprune_core.engines.trace_log import TraceLog
 from deepprune_core.formats.trace_files import read_traces
-from replication.workflow.collect import main
+from deepprune_core.traces import Question
+from replication.miniature.tokenizer import prompt_text
+from replication.workflow.collect import main, prompt_of
 from replication.workflow.plan import Rates, judge_table, num_questions, sampling_table
 from replication.workflow.plan import main as plan_main
 from replication.workflow.profile import ROOT, load_profile
@@ -52,6 +54,12 @@ def profile(world, tmp_path, monkeypatch) -> Path:
 def run(profile: Path, *more: str) -> int:
     common = ["--profile", str(profile), "--engine", "transformers", "--limit", "2"]
     return main([*common, *more])
+
+
+def test_a_model_without_a_chat_template_reads_its_prompt_alone():
+    mini = load_profile(ROOT / "replication" / "profiles" / "mini.yaml").collect
+    asked = prompt_of(mini, mini.reasoners["birch"], tokenizer=None)
+    assert asked(Question("q", "Is {x} 4?")) == prompt_text("Is {x} 4?")
 
 
 def test_every_question_is_answered_as_often_as_asked(profile, tmp_path):
