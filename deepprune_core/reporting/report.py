@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 from base64 import b64encode
 from collections.abc import Sequence
@@ -17,10 +18,51 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from deepprune_core.reporting.tables import write_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
+LONG = 16  # a table of more rows is folded
+LEADS = ("known", "table2_figure")  # the first that is there stands on the first screen
+# What a figure shows: its caption, and what is read out in its place.
+CAPTIONS = {
+    "figure2a": "Share of pairs of traces with the same answer, the paper's reasoners and ours "
+    "(Figure 2a). A ring marks a sample that is not fair; the table says why.",
+    "figure2bc": "Readers without training: false negative rate against true negative rate "
+    "(Figures 2b and 2c). The dashed line is at a false negative rate of 0.2.",
+    "training": "How the judges learn: loss, and AUROC on questions that taught none of them.",
+    "table1_figure": "Table 1: AUROC of each training, ours with its interval, the paper's beside "
+    "it.",
+    "table2_figure": "Table 2: tokens against the gain in accuracy over a plain vote of random "
+    "traces that costs the same. Above the line a method is worth its judge.",
+    "table2_many_figure": "The same with as many traces as are stored, and the judge that reads "
+    "each prefix once.",
+    "table3_figure": "Table 3: what the threshold does. Each point is a threshold.",
+    "hero": "One question, chosen because it saves much: each bar is a trace, coloured by "
+    "cluster; the pale part was never generated.",
+    "figure4": "Figure 4: AUROC against the length of the prefix, and the paper's line.",
+    "known": "What beginnings hold: AUROC within questions against the share of a trace that is "
+    "read, from the floor (number overlap) to the ceiling of any judge, measured by letting each "
+    "prefix's own reasoner go on many times.",
+}
+TERMS = (
+    ("trace", "one sampled chain of thought with its answer"),
+    ("prefix", "the beginning of a trace, up to the cut; it shows no answer"),
+    ("pair", "two traces of one question; it is the same or different by their final answers"),
+    ("judge", "a model that reads two prefixes and predicts whether the traces will agree"),
+    ("survivors", "the traces that finish, one a cluster"),
+    ("cons@N", "the plain majority vote of N finished traces"),
+    ("AUROC", "how often a pair that agrees is scored above one that does not; chance is 0.5"),
+    ("AUROC within questions", "the same among the pairs of one question, averaged: knowing which "
+     "questions are easy does not help there"),
+    ("TNR@0.2", "of the pairs that differ, the share kept apart when one in five of those that "
+     "agree may be missed"),
+    ("gross, net", "tokens that the reasoner generates; with the judge's own tokens added at their "
+     "price"),
+    ("τ", "the threshold: a trace joins a cluster when its mean score reaches it"),
+    ("K2", "how many traces of the largest cluster finish and vote"),
+)  # fmt: skip
 NOT_MADE = "Nothing was made for this section."
 
 
@@ -44,7 +86,7 @@ SECTIONS = (
     Section(
         "04",
         "Table 1: the judge on unseen reasoners",
-        ("table1", "table1_figure", "readers", "leakage"),
+        ("table1", "table1_figure", "table1_paired", "readers", "leakage"),
     ),
     Section(
         "05",
@@ -69,9 +111,10 @@ OTHER = Section("09", "Other results", ())
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file: its name and its bytes in base64."""
+    """A PNG file: its name, what it shows, and its bytes in base64."""
 
     name: str
+    caption: str
     base64: str
 
 
@@ -85,13 +128,19 @@ class ReportTable:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
+    @property
+    def long(self) -> bool:
+        """Whether it is folded."""
+        return len(self.rows) > LONG
+
 
 @dataclass(frozen=True)
 class First:
-    """The first screen: what was run, and the findings that a reader wants beside the paper's."""
+    """The first screen: what was run, the findings beside the paper's, and one figure."""
 
     about: str
     findings: tuple[tuple[str, str, str], ...]
+    lead: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -169,10 +218,12 @@ def _notes(folder: Path, number: str) -> tuple[str, ...]:
     return tuple(" ".join(block.split()) for block in blocks if block.strip())
 
 
-def fill(folder: Path, section: Section, sections: Sequence[Section] = SECTIONS) -> Filled:
+def fill(
+    folder: Path, section: Section, sections: Sequence[Section] = SECTIONS, lead: str = ""
+) -> Filled:
     """Return a section with its note, pictures and tables, in the order of its artifacts.
 
-    A section without any of them says so.
+    A section without any of them says so. ``lead``: the picture that stands on the first screen.
     """
 
     def mine(suffix: str) -> list[Path]:
@@ -180,7 +231,7 @@ def fill(folder: Path, section: Section, sections: Sequence[Section] = SECTIONS)
         paths = [p for p, (found, _) in places.items() if found == section]
         return sorted(paths, key=lambda p: (places[p][1], p.stem))
 
-    pictures = tuple(map(picture, mine("png")))
+    pictures = tuple(picture(path) for path in mine("png") if path.stem != lead)
     tables = tuple(map(read_table, mine("csv")))
     paragraphs = _notes(folder, section.number)
     if not (pictures or tables or paragraphs):
@@ -202,12 +253,26 @@ def first_screen(folder: Path) -> First:
         except ValueError as error:
             raise ReportError(f"{path}: {error}; run its notebook again") from None
     about = folder / "headlines" / "about.txt"
-    return First(about.read_text(encoding="utf-8").strip() if about.is_file() else "", tuple(rows))
+    told = about.read_text(encoding="utf-8").strip() if about.is_file() else ""
+    leads = [folder / f"{name}.png" for name in LEADS]
+    return First(told, tuple(rows), next((picture(p) for p in leads if p.is_file()), None))
 
 
 def picture(path: Path) -> Picture:
     """Return a PNG file ready to be put into the page."""
-    return Picture(path.stem, b64encode(path.read_bytes()).decode("ascii"))
+    caption = CAPTIONS.get(path.stem, path.stem)
+    return Picture(path.stem, caption, b64encode(path.read_bytes()).decode("ascii"))
+
+
+def marked(text: str) -> Markup:
+    """Return text with its few marks as HTML: ``*so*`` and a word between backticks.
+
+    >>> str(marked("*fast* & `make`"))
+    '<em>fast</em> &amp; <code>make</code>'
+    """
+    safe = str(escape(text))
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    return Markup(re.sub(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])", r"<em>\1</em>", safe))
 
 
 def write_report(folder: Path, title: str, sections: Sequence[Section] = SECTIONS) -> Path:
@@ -220,7 +285,9 @@ def write_report(folder: Path, title: str, sections: Sequence[Section] = SECTION
     """
     if not folder.is_dir():
         raise ReportError(f"{folder}: expected a folder of figures, got none; run the notebooks")
-    filled = [fill(folder, section, sections) for section in sections]
+    first = first_screen(folder)
+    lead = first.lead.name if first.lead else ""
+    filled = [fill(folder, section, sections, lead) for section in sections]
     other = fill(folder, OTHER, sections)
     if other.pictures or other.tables:
         filled.append(other)
@@ -228,8 +295,9 @@ def write_report(folder: Path, title: str, sections: Sequence[Section] = SECTION
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    environment.filters["marked"] = marked
     page = environment.get_template("report.html").render(
-        title=title, first=first_screen(folder), sections=filled
+        title=title, first=first, sections=filled, terms=TERMS
     )
     return write_atomically(folder / "report.html", page)
 

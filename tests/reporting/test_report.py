@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepprune_core.reporting.report import (
+    CAPTIONS,
+    LONG,
     NOT_MADE,
     OTHER,
     SECTIONS,
@@ -55,9 +57,9 @@ def test_every_artifact_stands_once_in_its_section(folder: Path) -> None:
     where = {"01": ["figure2a", "redundancy"], "04": ["table1", "table1_figure"],
              "05": ["hero", "table2_paper"], "09": ["surprise"]}  # fmt: skip
     for number, names in where.items():
-        found = re.findall(r'(?:alt|table id)="([^"]*)"', part(text, number))
+        found = re.findall(r'(?:figcaption|table) id="([^"]*)"', part(text, number))
         assert sorted(found) == names
-    assert len(re.findall(r'(?:alt|table id)="', text)) == 7
+    assert len(re.findall(r'(?:figcaption|table) id="', text)) == 7
 
 
 def test_the_contents_lead_to_every_section(folder: Path) -> None:
@@ -73,6 +75,29 @@ def test_the_first_screen_sets_ours_beside_the_papers(folder: Path) -> None:
     before = page(folder).split("<nav")[0]
     assert "Profile mini, seed 7." in before
     assert "<td>AUROC &lt;x&gt;</td><td>0.87</td><td>0.81</td>" in before
+
+
+def test_the_figure_of_the_first_screen_stands_there_alone(folder: Path) -> None:
+    write_atomically(folder / "known.png", PNG)
+    text = page(folder)
+    assert text.split("<nav")[0].count("<img") == 1 and 'id="known"' in text.split("<nav")[0]
+    assert text.count('id="known"') == 1 and "What beginnings hold" in text
+
+
+def test_a_long_table_is_folded_and_names_its_file(folder: Path) -> None:
+    rows = tuple((str(i), 0.5) for i in range(LONG + 1))
+    write_table(Table("table2", "About *fast* ways", ("a", "b"), rows), folder)
+    found = part(page(folder), "05")
+    assert f"<summary>{LONG + 1} rows (also in table2.csv)</summary>" in found
+    assert found.count("<details>") == found.count("</details>") == 1
+    assert "About <em>fast</em> ways" in found
+
+
+def test_every_figure_of_a_run_has_a_caption() -> None:
+    figures = {
+        path.stem for run in ("mini", "small") for path in Path("figures", run).glob("*.png")
+    }
+    assert figures and figures <= set(CAPTIONS)
 
 
 def test_a_torn_file_of_headlines_is_named(folder: Path) -> None:
