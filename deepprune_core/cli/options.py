@@ -88,7 +88,7 @@ def require_url(urls: list[str] | None) -> list[str]:
     """Return the endpoints that a user named; leave if there is none."""
     if not urls:
         fail("no endpoint; give --url http://localhost:8000/v1 or set DEEPPRUNE_URL")
-    return urls
+    return [url if "://" in url else f"http://{url}" for url in urls]
 
 
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:

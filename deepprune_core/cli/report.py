@@ -75,8 +75,8 @@ def _write_question(found: dict[str, Any], name: str, folder: Path) -> None:
         for t in found["traces"]
     ]
     if traces:
-        title = f"{len(traces)} traces; grey: what a stopped trace would have taken, if as long"
-        hero(traces, title).savefig(folder / f"{name}_traces.png", dpi=140)
+        title = f"{len(traces)} traces; pale: what a stopped trace would have taken, if as long"
+        hero(traces, title, "voted with the winner").savefig(folder / f"{name}_traces.png", dpi=140)
     for table in (_votes(found, name), _account(found, name)):
         write_table(table, folder)
 
@@ -87,22 +87,34 @@ def _votes(found: dict[str, Any], name: str) -> Table:
         for b in found["ballots"]
     ]
     return Table(
-        f"{name}_votes", f"Votes; the answer is {found['answer'] or 'not known'}",
+        f"{name}_votes",
+        f"Votes; the answer is {found['answer'] or 'not known'}{tie_told(found['ballots'])}",
         ("answer", "weight", "traces"), tuple(rows) or (("–", "0", "–"),),
     )  # fmt: skip
+
+
+def tie_told(ballots: Sequence[dict[str, Any]]) -> str:
+    """Return how a tie was broken; nothing if there was none."""
+    top = [b for b in ballots if b["weight"] == ballots[0]["weight"]]
+    if len(top) < 2:
+        return ""
+    return f" (a tie of {len(top)}: the answer that came first wins)"
 
 
 def _account(found: dict[str, Any], name: str) -> Table:
     ledger, expected = found["ledger"], found["expected"]
     states = [t["state"] for t in found["traces"]]
-    saved = expected["saved_gross"]
+    saved = [expected[name] for name in ("saved_gross", "saved_net")]
     rows = (
         ("traces", ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))),
         ("clusters", f"{len(found['clusters'])}"),
         ("tokens generated", f"{ledger['generated']:,}"),
         ("tokens read by the judge", f"{ledger['judge']:,}"),
         ("all traces in full, about", f"{expected['baseline'] or 0:,}"),
-        ("saved", "–" if saved is None else f"{saved:.0%}"),
+        (
+            "saved; with the judge's tokens counted in full",
+            "–" if None in saved else f"{saved[0]:.0%}; {saved[1]:.0%}",
+        ),
         ("seconds", f"{found['seconds']:.1f}, of which judging {found['judge_seconds']:.1f}"),
     )
     return Table(f"{name}_account", "Account", ("what", "how much"), rows)

@@ -67,7 +67,7 @@ def serve(
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
     pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
     with told_in_one_line():
-        there = open_endpoint(upstream, model, tokenizer, key, without=without)
+        there = open_endpoint(o.require_url(upstream), model, tokenizer, key, without=without)
         reader, threshold = open_judge(judge, judge_base, tau)
     config = OnlineConfig(
         truncation,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from deepprune_core.answers import find_answer
+from deepprune_core.cli.report import tie_told
 from deepprune_core.ledger import TraceState
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.result import Event, PrunedAnswer
@@ -89,10 +91,12 @@ def summary(result: PrunedAnswer) -> RenderableType:
         lines.append(
             f"{phrases} answers were read by a phrase such as 'The answer is', not in a box"
         )
+    if tie := tie_told([asdict(ballot) for ballot in result.ballots]):
+        lines.append(tie.strip(" ()"))
     if result.finished and result.expected_baseline:
-        saved = 100 * result.saved()
         lines.append(
             f"all traces in full would take about {result.expected_baseline:,.0f} tokens: "
-            f"{saved:.0f} % saved"
+            f"{result.saved():.0%} saved, {result.saved(1.0):.0%} with the judge's tokens counted "
+            "in full"
         )
     return Group(votes, Text("\n".join(lines)))

@@ -203,7 +203,11 @@ def _name_lengths(
 
 @dataclass(frozen=True)
 class HeroTrace:
-    """One trace of the README's figure, in tokens; ``answer`` is shown where it finished."""
+    """One trace of a question's figure, in tokens.
+
+    ``answer`` is grey where the trace was stopped, and a dash where nobody knows it. ``right``:
+    whether it gets the figure's mark.
+    """
 
     cluster: int
     kept: bool
@@ -214,8 +218,11 @@ class HeroTrace:
 
 
 @styled
-def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
-    """Return one question's traces as bars: finished ones run on, stopped ones end at their cut."""
+def hero(traces: Sequence[HeroTrace], title: str, marked: str = "right") -> Figure:
+    """Return one question's traces as bars: finished ones run on, stopped ones end at their cut.
+
+    ``marked``: what a tick says of a trace that finished.
+    """
     order = sorted(range(len(traces)), key=lambda i: (traces[i].cluster, not traces[i].kept, i))
     drawn = figure(1, size=(9.0, 1.6 + 0.17 * len(traces)))
     axes = drawn.axes[0]
@@ -224,10 +231,10 @@ def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
         colour = PALETTE[trace.cluster % len(PALETTE)]
         axes.barh(y, trace.tokens_full, color="#f0f0f0", height=0.72)
         axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
-        if trace.kept:
-            mark = "✓" if trace.right else "✗"
-            told = f"{shortened(trace.answer)} {mark}"
-            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False)
+        told = shortened(trace.answer) + (" ✓" if trace.kept and trace.right else "")
+        if trace.kept or trace.answer != "–":
+            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False,
+                      color="black" if trace.kept else "#a0a0a0")  # fmt: skip
     starts = [
         next(y for y, i in enumerate(order) if traces[i].cluster == c)
         for c in sorted({t.cluster for t in traces})
@@ -235,7 +242,7 @@ def hero(traces: Sequence[HeroTrace], title: str) -> Figure:
     axes.set_yticks(starts, [f"cluster {n + 1}" for n in range(len(starts))])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.set(xlabel="tokens (grey: not generated)", title=title)
+    axes.set(xlabel=f"tokens (pale: not generated; ✓: {marked})", title=title)
     return drawn
 
 

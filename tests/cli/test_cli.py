@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deepprune_core.cli.app import app
-from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT
+from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT, require_url
 from deepprune_core.cli.prune import RULES, worth
+from deepprune_core.cli.report import tie_told
 from deepprune_core.engines.discovery import WordTokenizer
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.judging.same_text import SameTextJudge
@@ -151,3 +152,15 @@ def test_an_adapter_that_names_no_base_is_told_in_one_line(stored: Path, tmp_pat
     (folder / "adapter_config.json").write_text("{}")
     found = RUNNER.invoke(app, ["prune", str(stored), "--judge", str(folder)])
     assert found.exit_code == BAD_INPUT and "name its folder with --judge-base" in found.stderr
+
+
+def test_an_address_without_a_scheme_is_taken_as_http() -> None:
+    assert require_url(["localhost:8000/v1", "https://a/v1"]) == [
+        "http://localhost:8000/v1", "https://a/v1",
+    ]  # fmt: skip
+
+
+def test_a_tie_is_told_with_how_it_was_broken() -> None:
+    ballots = [{"answer": "7", "weight": 8.0}, {"answer": "9", "weight": 8.0}]
+    assert "a tie of 2: the answer that came first wins" in tie_told(ballots)
+    assert tie_told(ballots[:1]) == tie_told([]) == ""
