@@ -28,8 +28,8 @@ from replication.online import stored_questions
 from replication.run import GradedTraces, Run
 from replication.stored_scores import score_everything, sources_of
 from replication.threshold import chosen_tau
-from replication.workflow.encode_once import EncodeOnceSection
 from replication.workflow.profile import ROOT
+from replication.workflow.sections import EncodeOnceSection
 
 if TYPE_CHECKING:
     from deepprune_core.judging.encode_once import EncodeOnceJudge

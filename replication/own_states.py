@@ -23,8 +23,8 @@ from replication.run import Run
 from replication.skill import within_values
 from replication.workflow.collect import prompt_of
 from replication.workflow.collection import Collection
-from replication.workflow.own_states import OwnStatesSection
 from replication.workflow.profile import ROOT, model_place
+from replication.workflow.sections import OwnStatesSection
 
 if TYPE_CHECKING:
     from deepprune_core.judging.own_states import OwnStates, StatesHead

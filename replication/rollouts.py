@@ -27,7 +27,7 @@ from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer, Truncation
 from replication.run import GradedTraces, Run, part_of
 from replication.workflow.profile import ROOT
-from replication.workflow.rollouts import RolloutsSection
+from replication.workflow.sections import RolloutsSection
 
 CEILING = "ceiling: the reasoner's own rollouts"
 Answers = tuple[str | None, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from deepprune_core.pruner import PruningConfig
 from replication.methods import CONTROL, FAST, Online, named
-from replication.online import Cell
+from replication.online import Cell, control_cell
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.table2 import difference
@@ -78,6 +78,7 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
             for v, m, d in zip(verdicts, models, beats, strict=True)
         )
         + ".",
+        _most_to_win(run, results),
         "Adaptive consistency, which only counts answers, saves "
         f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} % and changes accuracy by "
         f"{_changed(every, ADAPTIVE)} points.",
@@ -102,6 +103,19 @@ def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> 
         f"a perfect judge saves {others[0]} %, one that draws lots {others[1]} %. K2/N is "
         f"{span([percent(k2 / n, 0) for n in sizes])} % here and "
         f"{percent(paper / PAPER_TRACES, 0)} % in the paper."
+    )
+
+
+def _most_to_win(run: Run, results: Sequence[Online]) -> str:
+    """Return how far a judge that knows the answers lies above a plain vote of equal tokens."""
+    found = []
+    for online in results:
+        oracle = named(online.cells, "DeepPrune, oracle judge")
+        gain = difference(run, oracle, control_cell(oracle, online.curve))
+        found.append(f"{rate(gain)} on {online.traces.model}")
+    return (
+        "The most that any judge can win there, measured with one that knows the answers, is "
+        f"{', '.join(found)} points."
     )
 
 

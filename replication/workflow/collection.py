@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from replication.workflow.section import Section
+from replication.workflow.sections import Section
 
 
 class Reasoner(Section):

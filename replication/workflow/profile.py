@@ -18,10 +18,12 @@ from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.truncation import Truncation
 from replication.workflow.collection import Collection
-from replication.workflow.encode_once import EncodeOnceSection
-from replication.workflow.own_states import OwnStatesSection
-from replication.workflow.rollouts import RolloutsSection
-from replication.workflow.section import Section
+from replication.workflow.sections import (
+    EncodeOnceSection,
+    OwnStatesSection,
+    RolloutsSection,
+    Section,
+)
 
 ROOT = Path(__file__).parents[2]
 TRACES_VARIABLE = "DEEPPRUNE_TRACES"

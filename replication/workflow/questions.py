@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from deepprune_core.traces import Question
 from replication.workflow.profile import ROOT
-from replication.workflow.section import Section
+from replication.workflow.sections import Section
 
 FOLDER = ROOT / "data" / "small"
 
