@@ -2,8 +2,9 @@
 
     python benchmarks/demo.py
 
-serves SmolLM2-135M-Instruct, asks one question 16 times as `deepprune ask` does, and writes
-docs/ask.svg (the live view in the middle and at the end) and docs/ask.txt (what was printed).
+serves Qwen2.5-Coder-1.5B-Instruct, asks one question 16 times as `deepprune ask` does, then the
+same 16 times in full, and writes docs/ask.svg (the live view in the middle and at the end) and
+docs/ask.txt (what was printed). The question was chosen because its stored traces disagree.
 """
 
 from __future__ import annotations
@@ -20,25 +21,31 @@ from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.contest import Contest
 from deepprune_core.live.deepprune import DeepPrune
 from deepprune_core.live.result import Event, PrunedAnswer
+from deepprune_core.traces import Question
 from replication.workflow.models import write_model
 from replication.workflow.profile import ROOT
 
+MODEL = "qwen-1.5b"
 QUESTION = (
-    "A baker makes 48 rolls. She sells half of them in the morning and 6 more after lunch. "
-    "How many rolls are left?"
+    "William has 40 square yards of a mango field. There are 6 mangos per square yard. William "
+    "can harvest his mangos every 1 months. How many mangos can William harvest within a year?"
 )
-TRACES, CUT = 16, "40 tokens"
+TRACES, CUT, TAU = 16, "96 tokens", 0.95
 NOBODY = "(no trace put an answer into a box: exit code 1)"
 
 
-async def ask(url: str, pictures: Console) -> PrunedAnswer:
-    """Ask as `deepprune ask` does; print the view once a third has been placed, and at the end."""
-    there = open_endpoint([url], None, str(ROOT / "build/models/smollm2"), "NONE", system=o.SYSTEM)
-    judge, tau = open_judge("embedding", None, None, quiet=True)
-    rule = o.parse_rule("weighted", 32, 10, 20).with_tau(tau)
-    sampling = SamplingConfig(temperature=0.6, top_p=0.95, max_tokens=600)
+async def ask(url: str, pictures: Console) -> tuple[PrunedAnswer, PrunedAnswer]:
+    """Return the question as `deepprune ask` answers it, and answered by all traces in full.
+
+    The view is printed once a third of the traces has been placed, and at the end.
+    """
+    there = open_endpoint([url], None, str(ROOT / "build/models" / MODEL), "NONE", system=o.SYSTEM)
+    judge, _ = open_judge("embedding", None, None, quiet=True)
+    rule = o.parse_rule("weighted", 32, 1, 20).with_tau(TAU)
+    sampling = SamplingConfig(temperature=0.5, top_k=20, max_tokens=512)
     config = OnlineConfig(o.parse_cut(CUT), rule, sampling)
     tool, result = DeepPrune(there.engine, judge, config), None
     view, shown = AskView(QUESTION, TRACES, config), False
@@ -53,24 +60,39 @@ async def ask(url: str, pictures: Console) -> PrunedAnswer:
             pictures.rule(style="dim")
             shown = True
     pictures.print(view)
+    contest = Contest(there.engine, there.engine.tokenizer, config, TRACES)
+    whole = await contest.vote()(Question("demo", QUESTION))
     await there.engine.close()
     assert result is not None
-    return replace(result, seconds=round(result.seconds, 3))
+    return replace(result, seconds=round(result.seconds, 3)), whole
+
+
+def told(whole: PrunedAnswer) -> str:
+    """Return what the plain vote of all traces gave and cost."""
+    votes = ", ".join(f"{b.answer}: {b.weight:g}" for b in whole.ballots)
+    return (
+        f"the same question, all {TRACES} traces in full: {whole.answer} ({votes}), "
+        f"{whole.ledger.generated:,} tokens, {whole.seconds:.1f} s"
+    )
 
 
 def main() -> None:
     """Serve, ask, and write both files."""
     log = ROOT / "build" / "vllm-server.log"
     pictures = Console(record=True, width=92, file=StringIO(), force_terminal=True)
-    command = f'deepprune ask "{QUESTION}" -u http://localhost:8000/v1 -n {TRACES} --cut "{CUT}"'
-    with vllm_server(write_model("smollm2"), "smollm2", log) as url:
-        result = asyncio.run(ask(url, pictures))
+    command = (
+        f'deepprune ask "{QUESTION}" -u http://localhost:8000/v1 -n {TRACES} --cut "{CUT}" '
+        f"--tau {TAU} --temperature 0.5"
+    )
+    with vllm_server(write_model(MODEL), MODEL, log) as url:
+        result, whole = asyncio.run(ask(url, pictures))
     pictures.rule(style="dim")
     pictures.print(summary(result))
     docs = ROOT / "docs"
     svg = pictures.export_svg(title="deepprune ask", clear=False, unique_id="ask")
     (docs / "ask.svg").write_text(svg, encoding="utf-8")
-    lines = [f"$ {command}", *pictures.export_text().splitlines(), result.answer or NOBODY]
+    printed = [*pictures.export_text().splitlines(), result.answer or NOBODY]
+    lines = [f"$ {command}", *printed, told(whole)]
     text = "\n".join(line.rstrip() for line in lines)
     (docs / "ask.txt").write_text(text + "\n", encoding="utf-8")
     print(text)

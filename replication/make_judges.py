@@ -184,8 +184,12 @@ def score_states(run: Run) -> None:
     tests = {cut: test_data(run, cut, tokenizer) for cut in cuts}
     judges = {cut: states_judges(run, cut, opened) for cut in cuts}
     pairs = {cut: [pair for data in tests[cut] for pair in data.inputs] for cut in cuts}
-    if not all(judge.knows(pairs[cut]) for cut in cuts for judge in judges[cut].values()):
-        opened().vectors([text for cut in cuts for text in texts_in(pairs[cut])])
+    new = [
+        pair for cut in cuts for pair in pairs[cut]
+        if not all(judge.knows([pair]) for judge in judges[cut].values())
+    ]  # fmt: skip
+    if new:
+        opened().vectors(texts_in(new))
     for cut in cuts:
         for name, judge in judges[cut].items():
             judge.score(pairs[cut])

@@ -256,7 +256,8 @@ def live_run(run: Run, setup: OnlineSetup) -> Table | str:
     if live is None:
         return "Left out: the profile names no model for a live engine."
     traces = next(t for t in setup.traces if t.model == live.model.name)
-    questions = traces.traces.only(live.benchmark).questions[: live.questions]
+    there = traces.traces.only(live.benchmark).questions
+    questions = there[:: max(1, len(there) // live.questions)][: live.questions]  # of all kinds
     found: LiveComparison = play_live(run, questions, setup.judge)
     table = live_table(run, found, setup.judge_cost)
     return write_table(table, run.out)
