@@ -19,7 +19,7 @@ from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import GradedTraces, Run
-from replication.skill import JudgeResult, assess
+from replication.skill import JudgeResult, assess, contradiction_reader
 from replication.table1 import knowing_judge
 from replication.text import number, percent
 from replication.workflow.profile import ROOT
@@ -65,7 +65,10 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
         if known:
             judges[HALF] = known.judge(settings.continuations // 2)
             judges[CEILING] = known.judge(settings.continuations)
-        found += [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
+        results = [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
+        if rule := contradiction_reader(run, [data], cut):
+            results.insert(1, rule)
+        found += results
     return found
 
 
