@@ -22,6 +22,7 @@ from deepprune_core.formats.trace_files import read_traces
 from replication.workflow.profile import ROOT, load_profile
 from replication.workflow.rehearsal import prepare
 
+pytestmark = pytest.mark.slow
 PAPER = ROOT / "replication" / "profiles" / "paper.yaml"
 JUDGE = "4-reasoning_words-both-train"
 KILLS = int(os.environ.get("DEEPPRUNE_KILLS", "4"))  # `make soak` sets more

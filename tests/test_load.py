@@ -12,6 +12,7 @@ import pytest
 from deepprune_core.clustering import Choosing, ClusteringConfig, greedy_cluster
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 
+pytestmark = pytest.mark.slow
 MIB = 2**20
 
 
