@@ -128,11 +128,13 @@ def labelled(data: JudgeData) -> LabelledPairs:
     return LabelledPairs(data.inputs, data.same, data.groups)
 
 
-def validation_data(run: Run, truncation: Truncation, tokenizer: object) -> JudgeData:
-    """Return the pairs that validate judges in training."""
+def validation_data(
+    run: Run, truncation: Truncation, tokenizer: object, most: int | None = None
+) -> JudgeData:
+    """Return the pairs that validate judges in training, ``most`` of them at most."""
     dev = run.teaching("development")
     rng = run.rng("validation pairs")
-    rows = rng.permutation(len(dev.pairs))[: run.profile.judge.validation_pairs]
+    rows = rng.permutation(len(dev.pairs))[: run.profile.judge.validation_pairs][:most]
     return judge_data(dev.traces, dev.pairs.take(np.sort(rows)), truncation, tokenizer)  # type: ignore[arg-type]
 
 
@@ -148,6 +150,7 @@ def train(
 ) -> TrainResult:
     """Return the trained judge of a spec; one that is already trained is not trained again.
 
+    ``pairs``: a shorter training than the profile's, validated on twice as many pairs.
     ``compiled``, ``sharded``: see :func:`train_judge`.
     """
     from deepprune_core.judging.loading import load_causal_lm
@@ -157,7 +160,7 @@ def train(
     model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
     source, chosen = training_pairs(run, spec, pairs or settings.train_pairs)
     data = judge_data(source.traces, chosen, spec.truncation, tokenizer)
-    held_out = validation_data(run, spec.truncation, tokenizer)
+    held_out = validation_data(run, spec.truncation, tokenizer, 2 * pairs if pairs else None)
     config = TrainConfig(
         learning_rate=settings.learning_rate,
         epochs=settings.epochs,
