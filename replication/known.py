@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from deepprune_core.judging.inputs import Judge
@@ -24,7 +25,7 @@ from replication.table1 import knowing_judge
 from replication.text import number, percent
 from replication.workflow.profile import ROOT
 
-HALF = "ceiling, half of the rollouts"
+FEWER = "ceiling from {} a prefix"  # from fewer rollouts than there are
 TRAINED = "the trained judge of pairs"
 
 
@@ -63,7 +64,8 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
             own_scores = run.work / "scores" / f"{spec.name}.parquet"
             judges[TRAINED] = knowing_judge(run, spec, pairs, own_scores)
         if known:
-            judges[HALF] = known.judge(settings.continuations // 2)
+            for m in fewer(settings.continuations):
+                judges[FEWER.format(m)] = known.judge(m)
             judges[CEILING] = known.judge(settings.continuations)
         results = [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
         if rule := contradiction_reader(run, [data], cut):
@@ -72,10 +74,35 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
     return found
 
 
+def fewer(continuations: int) -> list[int]:
+    """Return 2, 4, 8 and so on, below the number of rollouts that there are."""
+    return [2**i for i in range(1, continuations.bit_length()) if 2**i < continuations]
+
+
+def extrapolated(known: Sequence[JudgeResult], continuations: int) -> float:
+    """Return the AUROC within questions that endless rollouts would have, at one cut.
+
+    ``known``: the ceiling from growing numbers of rollouts. The agreement of m ends blurs as 1/m,
+    so a line in 1/m is laid through them and read at 0; with one number of rollouts, that one's.
+    """
+    by_name = {r.name: r.within.value for r in known}
+    points = [(1 / m, by_name[FEWER.format(m)]) for m in fewer(continuations)]
+    points.append((1 / continuations, by_name[CEILING]))
+    if len(points) == 1:
+        return points[0][1]
+    x, y = zip(*points, strict=True)
+    return float(np.polyfit(x, y, deg=1)[1])
+
+
 def trained_spec(run: Run, cut: Truncation) -> JudgeSpec | None:
     """Return the judge of pairs with both remedies at a cut, if it is trained."""
     spec = JudgeSpec(cut, focal=True, oversampling=True)
     return spec if run.has_judges and is_trained(run, spec) else None
+
+
+def is_ceiling(result: JudgeResult) -> bool:
+    """Return whether a result comes from rollouts."""
+    return result.name.startswith("ceiling")
 
 
 def known_table(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> Table:
@@ -105,7 +132,7 @@ def known_table(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> Table:
         (f"N: {counts} that have both kinds of pair among their first {settings.prefixes} traces. "
          "The ceiling: "
          f"{settings.continuations} continuations of each prefix by its own reasoner; the chance "
-         "that two of their ends agree. Half of them show how far few rollouts blur it. The way "
+         "that two of their ends agree. Fewer of them show how far few rollouts blur it. The way "
          f"goes from {NUMBERS} to the ceiling, within questions.",),
     )  # fmt: skip
 
@@ -116,7 +143,7 @@ def known_figure(known: Mapping[str, Sequence[JudgeResult]]) -> Figure:
     for benchmark, readers in known.items():
         lines: dict[str, Shares] = {}
         for result in sorted(readers, key=lambda r: r.name == CEILING):
-            if result.name != HALF:
+            if result.name == CEILING or not is_ceiling(result):
                 line = lines.setdefault(result.name, Shares(result.name, [], []))
                 line.share.append(result.parts[0].data.share)
                 line.values.append(result.within)
@@ -126,17 +153,20 @@ def known_figure(known: Mapping[str, Sequence[JudgeResult]]) -> Figure:
 
 def known_words(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> str:
     """Return what the beginnings hold and how much of it the best reader sees."""
-    sentences = []
+    sentences, continuations = [], rollouts_settings(run).continuations
     tops = [(name, r, readers) for name, readers in known.items() for r in readers]
     for benchmark, top, every in (one for one in tops if one[1].name == CEILING):
-        readers = [r for r in every if r.cut == top.cut and r.name not in (HALF, CEILING)]
+        readers = [r for r in every if r.cut == top.cut and not is_ceiling(r)]
+        rolled = [r for r in every if r.cut == top.cut and is_ceiling(r)]
         best = max(readers, key=lambda r: r.within.value)
         floor = next(r for r in readers if r.name == NUMBERS)
         sentences.append(
             f"On *{benchmark}*, after {top.cut.label}, {percent(top.parts[0].data.share, 0)} % of "
             f"a trace, its own reasoner's rollouts rank pairs within questions with an AUROC of "
-            f"{number(top.within)}: that is the ceiling of any judge. {NUMBERS.capitalize()}, the "
-            f"floor, has {number(floor.within)}"
+            f"{number(top.within)}: that is the ceiling of any judge "
+            f"({', '.join(f'{r.within.value:.3f}' for r in rolled[:-1])} from fewer rollouts; "
+            f"{extrapolated(rolled, continuations):.3f} if they were endless). "
+            f"{NUMBERS.capitalize()}, the floor, has {number(floor.within)}"
             + (f"; the best of our readers, {best.name}, {number(best.within)}."
                if best is not floor else ", and no reader of ours more.")
         )  # fmt: skip

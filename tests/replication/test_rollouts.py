@@ -12,8 +12,16 @@ import pytest
 
 from deepprune_core.formats.trace_files import read_traces, write_parquet
 from deepprune_core.judging.inputs import JudgeInput
-from deepprune_core.metrics import auroc
-from replication.known import HALF, known_table, known_words, what_can_be_known, what_is_known
+from deepprune_core.metrics import Interval, auroc
+from replication.known import (
+    FEWER,
+    extrapolated,
+    fewer,
+    known_table,
+    known_words,
+    what_can_be_known,
+    what_is_known,
+)
 from replication.make_rollouts import main
 from replication.readers import NUMBERS
 from replication.rollouts import (
@@ -140,7 +148,7 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     assert list(found) == ["mini-24"]
     known = found["mini-24"]
     assert [(r.cut.k, r.name) for r in known] == [
-        (k, name) for k in (20, 60) for name in (NUMBERS, HALF, CEILING)
+        (k, name) for k in (20, 60) for name in (NUMBERS, FEWER.format(2), CEILING)
     ]
     table = known_table(run, found)
     floor, top = (
@@ -152,3 +160,16 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     assert "60 tokens" in known_words(run, found)
     assert what_can_be_known(run, tokenizer) == table
     assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()
+
+
+def test_endless_rollouts_are_read_off_a_line_in_one_over_m(profile: Path, tmp_path: Path) -> None:
+    """AUROC 0.9 - 0.2 / m: 0.8, 0.85 and 0.875 with 2, 4 and 8."""
+    run = Run(load_profile(profile), tmp_path, tmp_path)
+    some = what_is_known(run, judge_tokenizer(run))["mini-24"][0]
+    names = [*map(FEWER.format, fewer(8)), CEILING]
+    known = [
+        replace(some, name=name, within=Interval(0.9 - 0.2 / m, 0.0, 1.0, 9))
+        for name, m in zip(names, (2, 4, 8), strict=True)
+    ]
+    assert extrapolated(known, 8) == pytest.approx(0.9)
+    assert fewer(2) == [] and extrapolated(known[-1:], 2) == pytest.approx(0.875)
