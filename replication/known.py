@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import judge_data
+from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.plots_online import Shares, share_lines
 from deepprune_core.reporting.tables import Table, write_table
@@ -44,8 +45,9 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
 def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[JudgeResult]:
     """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
-    Readers are asked at all cuts of the judge from own states too, where there is no ceiling. The
-    trained judge's shipped scores are used where they hold these pairs.
+    Readers are asked at all cuts of the judge from own states too, where there is no ceiling; that
+    judge itself where it has read the prefixes. The trained judge's scores that do not ship with
+    it are kept beside the rollouts.
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
     found: list[JudgeResult] = []
@@ -58,11 +60,11 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
         if k in run.cuts.embedding_tokens:
             judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
-            judges.update(reversed(states_judges(run, cut).items()))
-        if spec := trained_spec(run, cut):
-            pairs = test_data(run, cut, tokenizer)
-            own_scores = run.work / "scores" / f"{spec.name}.parquet"
-            judges[TRAINED] = knowing_judge(run, spec, pairs, own_scores)
+            states = reversed(states_judges(run, cut).items())
+            judges.update((name, judge) for name, judge in states if judge.knows(data.inputs))
+        trained = trained_judge(run, cut, tokenizer) if known else None
+        if trained:
+            judges[TRAINED] = trained
         if known:
             for m in fewer(settings.continuations):
                 judges[FEWER.format(m)] = known.judge(m)
@@ -71,6 +73,8 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
         if rule := contradiction_reader(run, [data], cut):
             results.insert(1, rule)
         found += results
+        if trained:
+            trained.save()
     return found
 
 
@@ -94,10 +98,13 @@ def extrapolated(known: Sequence[JudgeResult], continuations: int) -> float:
     return float(np.polyfit(x, y, deg=1)[1])
 
 
-def trained_spec(run: Run, cut: Truncation) -> JudgeSpec | None:
+def trained_judge(run: Run, cut: Truncation, tokenizer: Any) -> CachedJudge | None:
     """Return the judge of pairs with both remedies at a cut, if it is trained."""
     spec = JudgeSpec(cut, focal=True, oversampling=True)
-    return spec if run.has_judges and is_trained(run, spec) else None
+    if not (run.has_judges and is_trained(run, spec)):
+        return None
+    kept = (ROOT / rollouts_settings(run).file).with_name(f"{spec.name}.parquet")
+    return knowing_judge(run, spec, test_data(run, cut, tokenizer), kept)
 
 
 def is_ceiling(result: JudgeResult) -> bool:
