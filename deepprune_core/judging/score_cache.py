@@ -100,8 +100,9 @@ class ScoreCache:
         """
         if not 0.0 <= score <= 1.0:
             raise ValueError(f"expected a score in [0, 1], got {score}; the judge is broken")
-        self._rows[key] = (float(np.float32(score)), int(num_tokens))
-        self.num_unsaved += 1
+        row = (float(np.float32(score)), int(num_tokens))
+        self.num_unsaved += self._rows.get(key) != row  # what the file holds needs no saving
+        self._rows[key] = row
 
     def save(self) -> None:
         """Write all rows, sorted by key, to a temporary file and move it in place."""

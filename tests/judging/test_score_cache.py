@@ -101,6 +101,17 @@ def test_the_file_does_not_depend_on_the_order_of_scoring(tmp_path: Path) -> Non
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_scores_that_the_file_holds_leave_it_as_it_is(tmp_path: Path) -> None:
+    cache = ScoreCache("judge", tmp_path / "s.parquet")
+    cache.put(b"k" * 16, 0.1, 3)
+    cache.save()
+    before = (tmp_path / "s.parquet").stat().st_mtime_ns
+    again = ScoreCache("judge", tmp_path / "s.parquet")
+    again.put(b"k" * 16, 0.1, 3)
+    again.save()
+    assert again.num_unsaved == 0 and (tmp_path / "s.parquet").stat().st_mtime_ns == before
+
+
 def test_long_scoring_saves_on_the_way(tmp_path: Path) -> None:
     class Dying(CountingJudge):
         def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
