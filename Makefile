@@ -76,8 +76,8 @@ JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
 ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
 # Sampling in progress is not data yet.
-DATA := $(filter-out %.traces %.work/job.json,$(wildcard data/*.yaml \
-	$(foreach room,$(ROOMS),$(room)*/*.parquet $(room)*/*/*))) $(TRACES)
+DATA := $(wildcard data/*.yaml) $(TRACES) $(if $(ROOMS),$(shell find $(ROOMS) \
+	\( -name '.?*' -o -name '*.work' \) -prune -o -type f -print 2> /dev/null | sort))
 
 .PHONY: help setup reproduce announce figures report notebooks reasoners traces rollouts plan check judges models questions public-traces behaviour world-check \
 	readme findings server benchmark test test-all soak lint format types check-notebooks verify clean clean-venv
