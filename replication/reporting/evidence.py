@@ -233,9 +233,14 @@ def counted_once(run: RunTables) -> list[Evidence]:
 
 
 def shortest(run: RunTables) -> list[Evidence]:
-    """A middle or short prefix beats the longest (tokens)."""
-    rows = [r for r in run.rows("truncation") if "tokens" in r["ours"]]
-    if len(rows) < 3:
+    """A middle or short prefix beats the longest (tokens): the first reader of three lengths."""
+    readers: dict[str, list[Row]] = {}
+    for row in run.rows("truncation"):
+        length, _, reader = row["ours"].partition(", ")
+        if length.endswith("tokens"):
+            readers.setdefault(reader, []).append(row)
+    rows = next((mine for mine in readers.values() if len(mine) >= 3), [])
+    if not rows:
         return []
     cells = [(int(r["ours"].split()[0]), r["AUROC ours"]) for r in rows]
     longest = max(cells)

@@ -16,6 +16,7 @@ from replication.reporting.evidence import (
     knowing,
     redundant,
     saved,
+    shortest,
     unlike,
     untrained,
 )
@@ -100,3 +101,16 @@ def test_thresholds_that_give_one_cluster_decide_nothing(tmp_path):
 def test_every_claim_is_asked_once():
     texts = [claim.text for claim in claims(load_reference())]
     assert len(set(texts)) == len(texts)
+
+
+def test_lengths_of_one_reader_are_compared_with_each_other(tmp_path):
+    columns = ("ours", "AUROC ours")
+    rows = (("96 tokens, focal + oversampling", "0.57 [0.49, 0.65]"),
+            ("32 tokens, number overlap", "0.65 [0.62, 0.68]"),
+            ("64 tokens, number overlap", "0.67 [0.65, 0.69]"),
+            ("128 tokens, number overlap", "0.73 [0.70, 0.76]"),
+            ("128 tokens, another", "0.90 [0.89, 0.91]"))  # fmt: skip
+    write_table(Table("truncation", "", columns, rows, ("N: 9 pairs.",)), tmp_path)
+    (one,) = shortest(RunTables(tmp_path))
+    assert one.ours == "64 tokens 0.67 [0.65, 0.69], 128 tokens 0.73 [0.70, 0.76]"
+    assert one.verdict == REFUTED
