@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -263,8 +264,10 @@ def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
     """
     drawn = figure(len(panels), size=(7.4 if len(panels) == 1 else 5.6, 4.8))
     lowest = min(v.low for lines in panels.values() for line in lines for v in line.values)
+    labels = dict.fromkeys(line.label for lines in panels.values() for line in lines)
+    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
     for axes, (title, lines) in zip(drawn.axes, panels.items(), strict=True):
-        _share_panel(axes, lines, min(0.4, lowest))
+        _share_panel(axes, lines, colours, min(0.4, lowest))
         axes.set_title(title)
     drawn.axes[-1].text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
                         transform=drawn.axes[-1].get_yaxis_transform())  # fmt: skip
@@ -278,7 +281,9 @@ def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
     return drawn
 
 
-def _share_panel(axes: Axes, lines: Sequence[Shares], lowest: float) -> None:
+def _share_panel(
+    axes: Axes, lines: Sequence[Shares], colours: Mapping[str, Any], lowest: float
+) -> None:
     for i, line in enumerate(lines):
         at = 100 * np.array(line.share) + 0.4 * (i - (len(lines) - 1) / 2)
         middle = np.array([v.value for v in line.values])
@@ -287,7 +292,7 @@ def _share_panel(axes: Axes, lines: Sequence[Shares], lowest: float) -> None:
         top = i == len(lines) - 1
         axes.errorbar(
             at, middle, yerr=np.array([low, high]), fmt="D-" if top else "o-", capsize=3,
-            lw=2.4 if top else 1.6, color="black" if top else PALETTE[i], label=line.label,
+            lw=2.4 if top else 1.6, color="black" if top else colours[line.label], label=line.label,
         )  # fmt: skip
     axes.axhline(0.5, color=GREY, lw=1, ls=":")
     axes.set(xlabel="share of a trace that is read (%)", ylim=(lowest, 1.02))
