@@ -191,7 +191,7 @@ behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
 readme: $(INSTALLED) ## Write the tables of README.md, docs/results.md and docs/server.md from the runs in figures/
 	$(PY) -m replication.reporting.readme --figures figures/mini --readme README.md docs/results.md docs/server.md
 
-findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/mini and figures/real
+findings: $(INSTALLED) ## Write docs/findings.md, claim by claim, from figures/small, real and mini
 	$(PY) -m replication.reporting.findings
 
 # --- small real models ----------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from deepprune_core.truncation import Truncation
 from replication.judges import JudgeSpec, is_trained, test_data
 from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
-from replication.rollouts import CEILING, rolled_cuts, rolled_traces, rollouts_settings
+from replication.reporting.evidence import CEILING
+from replication.rollouts import rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess, contradiction_reader
 from replication.table1 import knowing_judge
@@ -34,15 +36,23 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
     """Return every reader's skill on the pairs of the rollouts, cut by cut, by benchmark."""
     found, plan = {}, run.profile.collect
     assert plan is not None
+    # Opening a judge hashes its base, so the jobs share one a cut.
+    trained = cache(lambda cut: trained_judge(run, cut, tokenizer))
     for job in rollouts_settings(run).jobs:
         if (ROOT / plan.file(job)).is_file():
             traces = rolled_traces(run, job)
-            if skills := _readers(run, job, traces, tokenizer):
+            if skills := _readers(run, job, traces, tokenizer, trained):
                 found[" and ".join(traces.traces.benchmarks)] = skills
     return found
 
 
-def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[JudgeResult]:
+def _readers(
+    run: Run,
+    job: str,
+    traces: GradedTraces,
+    tokenizer: Any,
+    trained_at: Callable[[Truncation], CachedJudge | None],
+) -> list[JudgeResult]:
     """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
     Readers are asked at all cuts of the judge from own states too, where there is no ceiling; that
@@ -62,7 +72,7 @@ def _readers(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[J
         if own is not None and k in own.tokens:
             states = reversed(states_judges(run, cut).items())
             judges.update((name, judge) for name, judge in states if judge.knows(data.inputs))
-        trained = trained_judge(run, cut, tokenizer) if known else None
+        trained = trained_at(cut) if known else None
         if trained:
             judges[TRAINED] = trained
         if known:

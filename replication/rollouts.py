@@ -29,7 +29,6 @@ from replication.run import GradedTraces, Run, part_of
 from replication.workflow.profile import ROOT
 from replication.workflow.sections import RolloutsSection
 
-CEILING = "ceiling: the reasoner's own rollouts"
 Answers = tuple[str | None, ...]
 
 

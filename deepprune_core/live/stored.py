@@ -69,7 +69,7 @@ class Outcomes:
     @property
     def accuracy(self) -> Interval | None:
         """Share of right votes; None where no right answer, or none at all, is known."""
-        return None if self.agreement is None else _mean(self.right)
+        return None if np.isnan(self.agrees).all() else _mean(self.right)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the totals as plain data; ``_95`` are intervals from resampling questions."""
@@ -201,16 +201,15 @@ def _plain_votes(
     stored: StoredQuestion, rng: np.random.Generator
 ) -> tuple[MajorityCurve, MajorityCurve]:
     """Return how often k random traces vote as all do, and how often they are right."""
-    common = majority(stored.classes).winner
-    one, other = (
-        majority_curve(
-            stored.classes, stored.num_tokens, target, draws=CONTROL_DRAWS,
-            rng=np.random.default_rng(seed),
+    seed = int(rng.integers(2**32))  # one seed: both are votes of the same traces
+
+    def curve(target: int) -> MajorityCurve:
+        again = np.random.default_rng(seed)
+        return majority_curve(
+            stored.classes, stored.num_tokens, target, draws=CONTROL_DRAWS, rng=again
         )
-        for seed in [int(rng.integers(2**32))]
-        for target in (common, stored.gold_class)
-    )  # fmt: skip
-    return one, other
+
+    return curve(majority(stored.classes).winner), curve(stored.gold_class)
 
 
 def _control(rule: Outcomes, curves: Sequence[tuple[MajorityCurve, MajorityCurve]]) -> Outcomes:

@@ -60,14 +60,15 @@ def gain_panels(panels: Mapping[str, Sequence[Point]]) -> Figure:
         axes.set(title=title, xlim=(0.85 * left, 1.18 * right), ylim=(low - 1, high + 1),
                  xlabel="tokens, % of cons@N (log scale)")  # fmt: skip
     drawn.axes[0].set_ylabel("accuracy minus that of a plain vote\nof the same tokens (points)")
-    # A method may be missing from some panels, so the legend gathers from all.
+    _legend_of_all(drawn, ncols=2 if len(panels) == 1 else 4)
+    return drawn
+
+
+def _legend_of_all(drawn: Figure, ncols: int) -> None:
+    """Put one legend below all panels; what is missing from some is gathered from the others."""
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
     shown = {label: handle for panel in pairs for handle, label in panel}
-    drawn.legend(
-        list(shown.values()), list(shown), loc="outside lower center",
-        ncols=2 if len(panels) == 1 else 4,
-    )  # fmt: skip
-    return drawn
+    drawn.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=ncols)
 
 
 def _gain(axes: Axes, point: Point) -> None:
@@ -115,8 +116,7 @@ def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
         axes.set(title=title, xlabel="tokens, % of cons@N")
         axes.margins(x=0.15)
     drawn.axes[0].set_ylabel("%")
-    handles, labels = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=2)
+    _legend_of_all(drawn, ncols=2)
     return drawn
 
 
@@ -272,12 +272,7 @@ def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
     drawn.axes[-1].text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
                         transform=drawn.axes[-1].get_yaxis_transform())  # fmt: skip
     drawn.axes[0].set_ylabel("AUROC within questions")
-    named = {
-        label: handle
-        for axes in drawn.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    drawn.legend(named.values(), named.keys(), loc="outside lower center", ncols=2)
+    _legend_of_all(drawn, ncols=2)
     return drawn
 
 

@@ -13,7 +13,8 @@ from deepprune_core.metrics import Interval
 
 Row = dict[str, str]
 CONFIRMED, REFUTED, OPEN = "holds here", "fails here", "not decidable"
-CEILING = "ceiling: the reasoner's own rollouts"
+# Names that tables carry and verdicts look for.
+CEILING, RESERVED = "ceiling: the reasoner's own rollouts", "†"
 WEAK = 0.7  # an AUROC below this is "little better than chance", as the paper says of 0.66
 _NUMBER = r"([-+]?\d+(?:\.\d+)?)"
 _SPAN = re.compile(rf"{_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
@@ -101,7 +102,7 @@ def redundant(run: RunTables) -> list[Evidence]:
     return [
         Evidence(
             f"{r['reasoner']}: {r['same answer, pairs']} %",
-            OPEN if "†" in r["reasoner"] else above(interval(r["same answer, pairs"]), 80),
+            OPEN if RESERVED in r["reasoner"] else above(interval(r["same answer, pairs"]), 80),
             "redundancy",
             r["N"],
         )

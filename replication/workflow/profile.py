@@ -194,8 +194,8 @@ class Pruning(Section):
     """The online rule; see :class:`ClusteringConfig` and :class:`PruningConfig`.
 
     ``judge_cost``: price of a prompt token of the judge in generated tokens of the reasoner;
-    for dense models the ratio of their parameters. ``choose_tau``: the judge that reads embeddings
-    or states prunes with the τ that suits it best on the development questions.
+    for dense models the ratio of their parameters. ``choose_tau``: the judge prunes with the τ
+    that suits it best on the development questions.
     """
 
     tau: float = Field(0.5, ge=0, le=1)

@@ -24,8 +24,8 @@ from replication.known import (
 )
 from replication.make_rollouts import main
 from replication.readers import NUMBERS
+from replication.reporting.evidence import CEILING
 from replication.rollouts import (
-    CEILING,
     RolloutJudge,
     prefixes_of,
     rolled_cuts,
