@@ -6,6 +6,7 @@ still produces after an abort are counted too.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -35,7 +36,8 @@ class VllmSettings:
     ``memory_gib``: size of the key-value cache on CPU builds (a GPU uses its free memory);
     ``in_process``: run the engine core in this process, which starts faster. The parallel
     settings are vLLM's: GPUs that share each layer, that share the layers, and copies of the
-    model; ``backend`` ``ray`` spreads them over a cluster. ``revision`` pins a hub model.
+    model; ``max_tokens``: longest prompt and answer together, or the model's own limit if that is
+    shorter; ``backend`` ``ray`` spreads them over a cluster. ``revision`` pins a hub model.
     """
 
     max_parallel: int = 128
@@ -95,7 +97,8 @@ class VllmEngine:
     def close(self) -> None:
         """Shut the engine down and free its memory."""
         self._core.shutdown()
-        self._core = None  # collected now, not at exit when its imports are gone
+        self._core = None
+        gc.collect()  # not at exit, when its destructor would miss its imports
 
 
 def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEngine:
@@ -108,6 +111,7 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
     settings = settings or VllmSettings()
     if isinstance(model, Path) and not any(model.glob("*.safetensors")):
         raise FileNotFoundError(f"{model}: expected a model folder with *.safetensors, got none")
+    longest = min(settings.max_tokens, _context_of(model, settings.revision))
     _prepare(settings)
     try:
         from vllm import AsyncEngineArgs
@@ -120,7 +124,7 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
     arguments = AsyncEngineArgs(
         model=str(model),
         dtype=settings.dtype,
-        max_model_len=settings.max_tokens,
+        max_model_len=longest,
         max_num_seqs=settings.max_parallel,
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
@@ -129,7 +133,7 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
         data_parallel_size=settings.data_parallel,
         distributed_executor_backend=settings.backend,
         revision=settings.revision,
-        **_prompts_whole(settings.max_tokens),
+        **_prompts_whole(longest),
         seed=settings.seed,
         trust_remote_code=False,
         generation_config="vllm",  # no hidden sampling defaults from the model's files
@@ -144,6 +148,14 @@ def open_vllm(model: Path | str, settings: VllmSettings | None = None) -> VllmEn
     with ThreadPoolExecutor(1) as thread:
         core = thread.submit(AsyncLLM.from_engine_args, arguments).result()
     return VllmEngine(core, tokenizer)
+
+
+def _context_of(model: Path | str, revision: str | None) -> int:
+    """Return the tokens that a model can hold, as its configuration says."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
+    return int(config.get_text_config().max_position_embeddings)
 
 
 def _prompts_whole(max_tokens: int) -> dict[str, Any]:
