@@ -50,6 +50,12 @@ def once_settings(run: Run) -> EncodeOnceSection:
     return run.profile.judge.encode_once
 
 
+def once_cost(run: Run) -> float:
+    """Return the price of a token that this judge reads, in tokens that a reasoner writes."""
+    own = once_settings(run).judge_cost
+    return run.profile.pruning.judge_cost if own is None else own
+
+
 def at_scale(run: Run) -> Run:
     """Return the run with as many traces a question as the profile gives this judge."""
     once, profile = once_settings(run), run.profile

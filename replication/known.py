@@ -178,16 +178,19 @@ def known_words(run: Run, known: Mapping[str, Sequence[JudgeResult]]) -> str:
         best = max(readers, key=lambda r: r.within.value)
         floor = next(r for r in readers if r.name == NUMBERS)
         sentences.append(
-            f"On *{benchmark}*, after {top.cut.label}, {percent(top.parts[0].data.share, 0)} % of "
-            f"a trace, its own reasoner's rollouts rank pairs within questions with an AUROC of "
-            f"{number(top.within)}: that is the ceiling of any judge "
-            f"({', '.join(f'{r.within.value:.3f}' for r in rolled[:-1])} from fewer rollouts; "
-            f"{extrapolated(rolled, continuations):.3f} if they were endless). "
-            f"{NUMBERS.capitalize()}, the floor, has {number(floor.within)}"
-            + (f"; the best of our readers, {best.name}, {number(best.within)}."
-               if best is not floor else ", and no reader of ours more.")
+            f"On *{benchmark}*, after {top.cut.label} ({percent(top.parts[0].data.share, 0)} % of "
+            f"a trace): the floor, {NUMBERS}, {number(floor.within)}; "
+            + (f"the best of our readers, {best.name}, {number(best.within)}; "
+               if best is not floor else "no reader of ours more; ")
+            + f"the ceiling {number(top.within)}, and "
+            f"{extrapolated(rolled, continuations):.3f} if rollouts were endless."
         )  # fmt: skip
-    return run.note("07-known", *sentences)
+    about = (
+        "How well two beginnings tell whether their traces will agree, as AUROC within questions. "
+        "The ceiling of any judge comes from rollouts: the reasoner itself goes on from each "
+        "beginning, many times."
+    )
+    return run.note("07-known", about, *sentences)
 
 
 def what_can_be_known(run: Run, tokenizer: Any) -> Table | str:

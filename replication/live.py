@@ -20,7 +20,7 @@ from deepprune_core.live.result import PrunedAnswer
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
-from replication.encode_once import has_once, once_folder, open_once
+from replication.encode_once import has_once, once_cost, once_folder, open_once
 from replication.miniature.tokenizer import prompt_text
 from replication.own_states import asked_as_sampled
 from replication.run import Run
@@ -59,12 +59,12 @@ def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComp
     try:
         asked = live_prompt(run, engine.tokenizer)
         contest = Contest(engine, engine.tokenizer, config, live.traces, asked)
-        methods = {
-            FULL: contest.vote(),
-            PAUSED: contest.deepprune(judge, "pause"),
-            ONLINE: contest.deepprune(judge, "online"),
-        }
-        if has_once(run):
+        methods = {FULL: contest.vote()}
+        if "pause" in live.ways:
+            methods[PAUSED] = contest.deepprune(judge, "pause")
+        if "online" in live.ways:
+            methods[ONLINE] = contest.deepprune(judge, "online")
+        if "once" in live.ways and has_once(run):
             tau = saved_tau(once_folder(run))
             methods[ONCE] = contest.deepprune(open_once(run), "online", tau)
         played = run_async(lambda: _play_all(methods, questions, engine, parallel // live.traces))
@@ -100,16 +100,17 @@ def accuracy(run: Run, questions: Sequence[Question], results: Sequence[PrunedAn
 
 
 def live_table(run: Run, found: LiveComparison, judge_cost: float) -> Table:
-    """Return the live run's tokens, counted by the engine."""
+    """Return the live run's tokens, counted by the engine; ``judge_cost``: of Table 2's judge."""
     whole, rows = found.methods[FULL].tokens, []
     for name, played in found.methods.items():
+        price = once_cost(run) if name == ONCE else judge_cost
         pruned, judge = name != FULL, played.total("judge")
         after = played.tokens - played.total("generated")
         rows.append(
             (
                 name, count(played.tokens),
                 percent(1 - played.tokens / whole) if pruned else NOTHING,
-                percent(1 - (played.tokens + judge_cost * judge) / whole) if pruned else NOTHING,
+                percent(1 - (played.tokens + price * judge) / whole) if pruned else NOTHING,
                 count(judge) if pruned else NOTHING, count(after) if pruned else NOTHING,
                 rate(accuracy(run, found.questions, played.results)), f"{played.seconds:.0f}",
             )

@@ -23,7 +23,9 @@ from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.plots_online import hero
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Tokenizer
-from replication.encode_once import has_once, once_questions, once_scores, open_once
+from replication.both_judges import PAIRWISE
+from replication.encode_once import NAME as ONCE
+from replication.encode_once import has_once, once_cost, once_questions, once_scores, open_once
 from replication.judges import BF16_TOLERANCE, open_judge, score_afresh
 from replication.methods import Online, play_online
 from replication.online import stored_questions
@@ -52,7 +54,8 @@ CHECKED = 200
 class OnlineSetup:
     """The online judge and every reasoner's questions with their pair scores.
 
-    ``run``: the notebook's, with this judge's own τ where the profile has it chosen.
+    ``name``: what tables call the judge; ``run``: the notebook's, with this judge's own τ where
+    the profile has it chosen.
     ``judge_cost``: price of a judge's token in reasoner tokens; ``check``: what came of
     scoring a sample of the stored scores afresh.
     """
@@ -64,6 +67,7 @@ class OnlineSetup:
     judge_cost: float
     check: str
     run: Run
+    name: str = PAIRWISE
 
 
 def open_online(run: Run) -> OnlineSetup:
@@ -141,9 +145,8 @@ def open_embeddings(run: Run) -> OnlineSetup:
     judge = embedding_judge(run, cut, tokenizer)
     questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
     check = f"judge: {EMBEDDINGS}, trained on the judges' training questions"
-    return OnlineSetup(
-        judge, tokenizer, run.online, questions, run.profile.pruning.judge_cost, check, run
-    )
+    cost = run.profile.pruning.judge_cost
+    return OnlineSetup(judge, tokenizer, run.online, questions, cost, check, run, EMBEDDINGS)
 
 
 def open_own_states(run: Run) -> OnlineSetup:
@@ -153,7 +156,9 @@ def open_own_states(run: Run) -> OnlineSetup:
     questions = tuple(stored_questions(t, judge, cut, tokenizer) for t in run.online)
     judge.cached.save()
     check = f"judge: {OWN_STATES}; {judge.cached.num_misses} scores computed now"
-    return OnlineSetup(judge, tokenizer, run.online, questions, READS_ITSELF, check, run)
+    return OnlineSetup(
+        judge, tokenizer, run.online, questions, READS_ITSELF, check, run, OWN_STATES
+    )
 
 
 def open_reading_once(run: Run) -> OnlineSetup:
@@ -162,8 +167,9 @@ def open_reading_once(run: Run) -> OnlineSetup:
     stored = once_scores(run, judge, run.online)
     questions = tuple(once_questions(run, judge, stored, traces) for traces in run.online)
     check = "judge: each prefix read once; a sample scored afresh agrees with the store"
-    cost = run.profile.pruning.judge_cost
-    return OnlineSetup(judge, judge.encoder.tokenizer, run.online, questions, cost, check, run)
+    return OnlineSetup(
+        judge, judge.encoder.tokenizer, run.online, questions, once_cost(run), check, run, ONCE
+    )
 
 
 def open_trained_here(run: Run) -> OnlineSetup:

@@ -60,7 +60,7 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
          f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])}, "
          f"{_changed(every, ADAPTIVE)}"),
     )  # fmt: skip
-    return run.note(
+    costs = run.note(
         "05",
         f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words), and τ is "
         f"{run.profile.pruning.tau:g}. DeepPrune saves {gross} % of the generated tokens (paper, "
@@ -72,7 +72,10 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         f"Accuracy changes by {lost} points against cons@N (paper: within {v2.within_points}); "
         f"with the rule that each cluster's first trace votes by {_changed(every, SURVIVORS)}, "
         f"where even a perfect judge gives {_changed(every, f'{SURVIVORS}, oracle judge')}.",
-        "Against a plain majority vote at the same number of generated tokens it is "
+    )
+    votes = run.note(
+        "05-votes",
+        "Against a plain majority vote at the same number of generated tokens DeepPrune is "
         + ", ".join(
             f"{v} on {m} ({rate(d)} points)"
             for v, m, d in zip(verdicts, models, beats, strict=True)
@@ -84,6 +87,7 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         f"{_changed(every, ADAPTIVE)} points.",
         *_better_than_perfect(every, models),
     )
+    return f"{costs} {votes}"
 
 
 def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> str:
@@ -112,10 +116,10 @@ def _most_to_win(run: Run, results: Sequence[Online]) -> str:
     for online in results:
         oracle = named(online.cells, "DeepPrune, oracle judge")
         gain = difference(run, oracle, control_cell(oracle, online.curve))
-        found.append(f"{rate(gain)} on {online.traces.model}")
+        found.append(f"{rate(gain)} points on {online.traces.model}")
     return (
         "The most that any judge can win there, measured with one that knows the answers, is "
-        f"{', '.join(found)} points."
+        f"{', '.join(found)}."
     )
 
 

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 from deepprune_core.metrics import Interval
+from deepprune_core.reporting.tables import NOTHING, Estimate
 
-NOTHING = "–"
+__all__ = ["NOTHING", "count", "number", "percent", "rate", "span"]
 
 
-def rate(found: Interval, digits: int = 1) -> str:
+def rate(found: Interval, digits: int = 1) -> Estimate | str:
     """Return a rate in percent with its interval.
 
     >>> rate(Interval(0.853, 0.8, 0.9, 30))
@@ -21,11 +22,11 @@ def rate(found: Interval, digits: int = 1) -> str:
     )
 
 
-def number(found: Interval, digits: int = 3) -> str:
+def number(found: Interval, digits: int = 3) -> Estimate | str:
     """Return a value with its interval; a dash where there is none."""
     if math.isnan(found.value):
         return NOTHING
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return Estimate(*(f"{part:.{digits}f}" for part in (found.value, found.low, found.high)))
 
 
 def count(value: float) -> str:

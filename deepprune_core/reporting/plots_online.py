@@ -109,9 +109,11 @@ def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
                 x, y, yerr=np.hstack([_bars(v) for v in line.values]), fmt="o-", lw=2, ms=6,
                 capsize=3, color=PALETTE[i], label=line.label,
             )  # fmt: skip
-            for place, taus in _same_places(line).items():
+            for turn, (place, taus) in enumerate(_same_places(line).items()):
                 told = "τ " + (f"{taus[0]:g}" if len(taus) == 1 else f"{taus[0]:g}–{taus[-1]:g}")
-                axes.annotate(told, (x[place], y[place]), xytext=(5, 5 - 16 * i), fontsize=8,
+                axes.annotate(told, (x[place], y[place]), fontsize=8,
+                              xytext=((5, 5 - 16 * i), (-5, -11 + 16 * i))[turn % 2],
+                              ha=("left", "right")[turn % 2],
                               textcoords="offset points", color=PALETTE[i])  # fmt: skip
         axes.set(title=title, xlabel="tokens, % of cons@N")
         axes.margins(x=0.15)

@@ -8,7 +8,6 @@ are inlined.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.reporting.tables import read_cells, write_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 16  # a table of more rows is folded
@@ -182,18 +181,12 @@ def read_table(path: Path) -> ReportTable:
     Raises:
         ReportError: the CSV file is empty, or a row's length differs from the header's.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = [tuple(line) for line in csv.reader(file)]
-    if not lines:
-        raise ReportError(f"{path}: expected a header line, got nothing; run its notebook again")
-    for i, row in enumerate(lines[1:]):
-        if len(row) != len(lines[0]):
-            raise ReportError(
-                f"{path}: expected {len(lines[0])} cells in row {i}, got {len(row)}; "
-                "run its notebook again"
-            )
+    try:
+        columns, rows = read_cells(path)
+    except ValueError as error:
+        raise ReportError(str(error)) from None
     caption, notes = _caption_and_notes(path.with_suffix(".md"), path.stem)
-    return ReportTable(path.stem, caption, lines[0], tuple(lines[1:]), notes)
+    return ReportTable(path.stem, caption, columns, tuple(rows), notes)
 
 
 def _caption_and_notes(path: Path, name: str) -> tuple[str, tuple[str, ...]]:

@@ -30,7 +30,23 @@ def write_atomically(path: Path, text: str | bytes) -> Path:
     return path
 
 
+class Estimate(str):
+    """A number with its interval as a cell shows it, ``0.853 [0.800, 0.900]``.
+
+    A CSV file holds its three numbers in columns of their own.
+    """
+
+    parts: tuple[str, str, str]
+
+    def __new__(cls, value: str, low: str, high: str) -> Estimate:
+        """Take the numbers as they are to be written."""
+        made = super().__new__(cls, f"{value} [{low}, {high}]")
+        made.parts = (value, low, high)
+        return made
+
+
 Cell = str | float | int | None
+LOW, HIGH = ", low", ", high"  # what a column's name gets where it holds an interval's ends
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,18 @@ class Table:
         return [[show(cell) for cell in row] for row in self.rows]
 
     def to_csv(self) -> str:
-        """Return the table as CSV with a header line."""
+        """Return the table as CSV with a header line; an estimate takes three columns."""
+        columns = []
+        for i, name in enumerate(self.columns):
+            cells = [row[i] for row in self.rows]
+            if any(isinstance(cell, Estimate) for cell in cells):
+                three = [c.parts if isinstance(c, Estimate) else (show(c), "", "") for c in cells]
+                ends = zip(*three, strict=True)
+                columns += [(name + end, *e) for end, e in zip(("", LOW, HIGH), ends, strict=True)]
+            else:
+                columns.append((name, *map(show, cells)))
         buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.cells())
+        csv.writer(buffer, lineterminator="\n").writerows(zip(*columns, strict=True))
         return buffer.getvalue()
 
     def to_markdown(self) -> str:
@@ -94,6 +117,35 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
+
+
+def read_cells(path: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return columns and rows of a table's CSV file, estimates put together again.
+
+    Raises:
+        ValueError: the file is empty, or a row's length differs from the header's.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = [tuple(line) for line in csv.reader(file)]
+    if not lines:
+        raise ValueError(f"{path}: expected a header line, got nothing; run its notebook again")
+    names, *rows = lines
+    for i, row in enumerate(rows):
+        if len(row) != len(names):
+            raise ValueError(
+                f"{path}: expected {len(names)} cells in row {i}, got {len(row)}; "
+                "run its notebook again"
+            )
+    columns, found, i = list(zip(*lines, strict=True)), [], 0
+    while i < len(columns):
+        name, *cells = columns[i]
+        if names[i + 1 : i + 3] == (name + LOW, name + HIGH):
+            three = zip(cells, columns[i + 1][1:], columns[i + 2][1:], strict=True)
+            cells, i = [Estimate(v, a, b) if a else v for v, a, b in three], i + 2
+        found.append((name, *cells))
+        i += 1
+    header, *back = zip(*found, strict=True)
+    return header, back
 
 
 def show(cell: Cell) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,35 +9,40 @@ from functools import cached_property
 from pathlib import Path
 
 from deepprune_core.metrics import Interval
+from deepprune_core.reporting.tables import Estimate, read_cells
 
 Row = dict[str, str]
 CONFIRMED, REFUTED, OPEN = "holds here", "fails here", "not decidable"
 # Names that tables carry and verdicts look for.
 CEILING, RESERVED = "ceiling: the reasoner's own rollouts", "†"
 WEAK = 0.7  # an AUROC below this is "little better than chance", as the paper says of 0.66
-_NUMBER = r"([-+]?\d+(?:\.\d+)?)"
-_SPAN = re.compile(rf"{_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run says on a claim: our number as shown, what it rests on, the verdict."""
+    """What a run says on a claim: our number as shown, the verdict, and what they rest on.
+
+    ``cells``: the numbers in ``ours``, all of one ``unit``, where they can be put in short.
+    """
 
     ours: str
     verdict: str
     table: str
     num: str = ""
+    cells: tuple[str, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class RunTables:
-    """The tables of one run, as rows of text."""
+    """The tables of one run, as rows of cells; ``called``: where its folder has another name."""
 
     folder: Path
+    called: str = ""
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.called or self.folder.name
 
     @property
     def is_made_up(self) -> bool:
@@ -50,8 +54,8 @@ class RunTables:
         path = self.folder / f"{table}.csv"
         if not path.is_file():
             return []
-        with path.open(encoding="utf-8", newline="") as lines:
-            return list(csv.DictReader(lines))
+        columns, rows = read_cells(path)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def num(self, table: str) -> str:
         """Return what a table's first ``N:`` note says, up to its first full stop."""
@@ -66,16 +70,15 @@ class RunTables:
         return {(r["truncation"].split()[-1], r["training"]): r for r in rows}
 
 
-def interval(text: str) -> Interval:
-    """Return the interval in a cell such as ``0.761 [0.724, 0.795]``.
+def interval(cell: str) -> Interval:
+    """Return a cell's interval.
 
     Raises:
         ValueError: the cell holds none.
     """
-    found = _SPAN.search(text)
-    if not found:
-        raise ValueError(f"expected a number with its interval, got {text!r}")
-    value, low, high = map(float, found.groups())
+    if not isinstance(cell, Estimate):
+        raise ValueError(f"expected a number with its interval, got {cell!r}")
+    value, low, high = map(float, cell.parts)
     return Interval(value, low, high, num_questions=0)
 
 
@@ -103,11 +106,10 @@ def redundant(run: RunTables) -> list[Evidence]:
         Evidence(
             f"{r['reasoner']}: {r['same answer, pairs']} %",
             OPEN if RESERVED in r["reasoner"] else above(interval(r["same answer, pairs"]), 80),
-            "redundancy",
-            r["N"],
+            "redundancy", r["N"], (r["same answer, pairs"],), " %",
         )
         for r in rows
-    ]
+    ]  # fmt: skip
 
 
 def untrained(name: str) -> Callable[[RunTables], list[Evidence]]:
@@ -122,7 +124,7 @@ def untrained(name: str) -> Callable[[RunTables], list[Evidence]]:
         verdicts = asked if can_be_told(run) else asked | {REFUTED: OPEN}
         return [
             Evidence(r["AUROC ours"], verdicts[above(interval(r["AUROC ours"]), WEAK)],
-                     "similarity", run.num("similarity"))
+                     "similarity", run.num("similarity"), (r["AUROC ours"],))
             for r in rows
         ]  # fmt: skip
 
@@ -137,7 +139,7 @@ def can_be_told(run: RunTables) -> bool:
 
 
 def _table1(run: RunTables, ours: str, verdict: str) -> list[Evidence]:
-    return [Evidence(ours, verdict, "table1", run.num("table1"))]
+    return [Evidence(ours, verdict, "table1", run.num("table1"), (ours,))]
 
 
 def best(run: RunTables) -> Row | None:
@@ -215,7 +217,8 @@ def control(rule: str, what: str) -> Callable[[RunTables], list[Evidence]]:
         ]
         return [
             Evidence(f"{r['reasoner']}: {r['difference (points)']} points",
-                     above(interval(r["difference (points)"]), 0), "control", run.num("table2"))
+                     above(interval(r["difference (points)"]), 0), "control", run.num("table2"),
+                     (r["difference (points)"],), " points")
             for r in rows
         ]  # fmt: skip
 
@@ -262,5 +265,6 @@ def diverse(run: RunTables) -> list[Evidence]:
         verdict = unlike(interval(high), interval(low))
         if len({r["retained only"] for r in mine}) < len(mine):  # some τ change nothing
             text, verdict = f"{text}; some τ give one cluster", OPEN
-        found.append(Evidence(text, verdict, "table3", run.num("table3")))
+        num = run.num("table3")
+        found.append(Evidence(text, verdict, "table3", num, (low, high), " %"))
     return found

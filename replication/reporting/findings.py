@@ -34,6 +34,8 @@ from replication.reporting.evidence import (
 )
 from replication.reporting.reference import Reference, load_reference
 
+UNASKED = "not measured"
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -42,6 +44,7 @@ class Claim:
     text: str
     paper: str
     check: Callable[[RunTables], list[Evidence]]
+    brief: bool = False  # whether it stands in the README
 
 
 def claims(paper: Reference) -> tuple[Claim, ...]:
@@ -57,18 +60,19 @@ def claims(paper: Reference) -> tuple[Claim, ...]:
     return (
         Claim("Over 80 % of pairs of traces reach the same answer",
               f"{100 * paper.figure2a_average:.1f} %; {100 * min(bars):.1f} to "
-              f"{100 * max(bars):.1f} by reasoner", redundant),
+              f"{100 * max(bars):.1f} by reasoner", redundant, brief=True),
         Claim(f"Surface similarity hardly tells {weak}",
-              f"{paper.figure2bc['sentence_bert'].auroc:.2f}", untrained("SentenceBERT")),
+              f"{paper.figure2bc['sentence_bert'].auroc:.2f}", untrained("SentenceBERT"),
+              brief=True),
         Claim(f"An untrained judge hardly tells {weak}",
               f"{paper.figure2bc['zero_shot'].auroc:.2f}", untrained("Zero-shot")),
         Claim("Training makes the judge better than the untrained one",
               f"{v1:.3f} against {paper.figure2bc['zero_shot'].auroc:.2f}",
               differs(ends="− untrained")),
         Claim(f"The judge exceeds AUROC {v1:.2f} on unseen reasoners (v1)", f"{v1:.3f}",
-              reaches(v1)),
+              reaches(v1), brief=True),
         Claim(f"It exceeds {v2:.2f} without shared questions (v2)", f"{v2:.3f}", reaches(v2)),
-        Claim("It tells pairs of one question apart (not measured in the paper)", NOTHING, within),
+        Claim("It tells pairs of one question apart", UNASKED, within, brief=True),
         Claim("Focal loss with oversampling beats plain training",
               f"{both:.3f} against {plain:.3f} (words)",
               differs(ends="focal + oversampling − plain")),
@@ -80,15 +84,15 @@ def claims(paper: Reference) -> tuple[Claim, ...]:
               f"{peak} tokens {by_tokens[peak]:.3f}, {max(by_tokens)} tokens "
               f"{by_tokens[max(by_tokens)]:.3f}", shortest),
         Claim("Over 80 % of the generated tokens are saved (512 traces)",
-              f"{saving[0]:.1f} to {saving[1]:.1f} % (v2)", saved),
-        Claim("At equal generated tokens it beats a plain vote (not measured in the paper)",
-              NOTHING, control("DeepPrune", "same tokens")),
-        Claim("The same with the judge's own tokens counted (not measured in the paper)",
-              NOTHING, control("DeepPrune", "same tokens net")),
-        Claim("The same with a judge that reads each prefix once (ours)", NOTHING, counted_once),
+              f"{saving[0]:.1f} to {saving[1]:.1f} % (v2)", saved, brief=True),
+        Claim("At equal generated tokens it beats a plain vote",
+              UNASKED, control("DeepPrune", "same tokens"), brief=True),
+        Claim("The same with the judge's own tokens counted",
+              UNASKED, control("DeepPrune", "same tokens net"), brief=True),
+        Claim("The same with a judge that reads each prefix once (ours)", UNASKED, counted_once),
         Claim("A higher τ keeps more different answers (pass@k, lowest to highest τ)",
               f"AIME25: {aime[min(aime)].clustering[1]:.1f} to "
-              f"{aime[max(aime)].clustering[1]:.1f} %", diverse),
+              f"{aime[max(aime)].clustering[1]:.1f} %", diverse, brief=True),
     )  # fmt: skip
 
 
@@ -121,20 +125,60 @@ def of_itself(paper: Reference) -> list[tuple[str, ...]]:
 
 
 def findings(runs: list[RunTables]) -> Table:
-    """Return every claim beside what each run says of it."""
+    """Return every claim beside what each run says of it, a line a run and verdict."""
     rows = of_itself(load_reference())
     for claim in claims(load_reference()):
-        found = [(run, one) for run in runs for one in claim.check(run)]
-        for run, one in found:
-            command = f"`make reproduce PROFILE={run.name}`, {one.table}.csv"
-            verdict = OWN_WORLD.get(one.verdict, one.verdict) if run.is_made_up else one.verdict
-            rows.append((claim.text, claim.paper, one.ours, one.num, verdict, command))
-        if not found:
+        found = [(run, claim.check(run)) for run in runs]
+        for run, every in found:
+            for verdict in dict.fromkeys(one.verdict for one in every):
+                mine = [one for one in every if one.verdict == verdict]
+                nums = dict.fromkeys(one.num for one in mine)
+                num = next(iter(nums)) if len(nums) == 1 else f"of {len(mine)} reasoners"
+                rows.append(
+                    (claim.text, claim.paper, "; ".join(one.ours for one in mine), num,
+                     told(run, verdict), f"`{run.name}`, {mine[0].table}.csv")
+                )  # fmt: skip
+        if not any(every for _, every in found):
             rows.append((claim.text, claim.paper, NOTHING, NOTHING, OPEN, NOTHING))
     return Table(
         "findings", "What the paper claims, and what our runs say.",
         ("claim", "paper", "ours", "N", "verdict", "shown by"), tuple(rows),
     )  # fmt: skip
+
+
+def told(run: RunTables, verdict: str) -> str:
+    """Return a verdict in the words that fit the run."""
+    return OWN_WORLD.get(verdict, verdict) if run.is_made_up else verdict
+
+
+def brief(runs: list[RunTables]) -> str:
+    """Return the main claims beside what some runs say of them, a line a claim, as Markdown."""
+    rows = []
+    for claim in (one for one in claims(load_reference()) if one.brief):
+        cells = [cell for run in runs for cell in in_short(run, claim.check(run))]
+        rows.append((claim.text, claim.paper, *cells))
+    columns = [cell for run in runs for cell in (f"`{run.name}`", "verdict")]
+    return Table(
+        "brief", "What the paper claims, and what came out here.", ("claim", "paper", *columns),
+        tuple(rows),
+    ).to_markdown()  # fmt: skip
+
+
+def in_short(run: RunTables, found: list[Evidence]) -> tuple[str, str]:
+    """Return our number, or the range of several, and the verdict; of how many, if they differ."""
+    if not found:
+        return NOTHING, NOTHING
+    cells = [cell for one in found for cell in one.cells]
+    ours = "; ".join(one.ours for one in found)
+    if cells:
+        values = sorted((cell.partition(" ")[0] for cell in cells), key=float)
+        shown = cells[0] if len(cells) == 1 else f"{values[0]} to {values[-1]}"
+        ours = f"{shown}{found[0].unit}"
+    verdicts = [told(run, one.verdict) for one in found]
+    holds = told(run, CONFIRMED)
+    if len(set(verdicts)) == 1:
+        return ours, verdicts[0]
+    return ours, f"{holds} for {verdicts.count(holds)} of {len(found)}"
 
 
 OWN_WORLD = {CONFIRMED: "so in our world", REFUTED: "not so in our world"}

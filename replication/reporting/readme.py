@@ -2,7 +2,7 @@
 
 A page holds marks such as ``<!-- table1:start -->`` and ``<!-- table1:end -->``. What
 stands between them is replaced by the table (or note) of that name; ``real/table1`` is that of
-another run, ``figures/real``.
+another run, ``figures/real``. ``brief`` is the summary of the findings.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from deepprune_core.reporting.tables import write_atomically
+from replication.reporting.evidence import RunTables
+from replication.reporting.findings import brief
 
 _BLOCK = re.compile(r"<!-- ([\w/-]+):start -->\n.*?<!-- \1:end -->", re.DOTALL)
 
@@ -26,6 +28,9 @@ def filled(text: str, figures: Path) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match[1]
+        if name == "brief":
+            runs = [RunTables(Path("figures/small")), RunTables(figures, "mini")]
+            return f"<!-- {name}:start -->\n{brief(runs)}\n<!-- {name}:end -->"
         *run, artifact = name.split("/")
         folder = Path("figures", *run) if run else figures
         note = artifact.startswith("note-")

@@ -236,7 +236,11 @@ class DeepConfSection(Section):
 
 
 class Live(Section):
-    """The run on a live engine: ``questions`` of a benchmark, ``traces`` each."""
+    """The run on a live engine: ``questions`` of a benchmark, ``traces`` each.
+
+    ``ways`` of pruning: ``pause`` and ``online`` with the judge of Table 2, ``once`` with the one
+    that reads each prefix once, where the profile has it.
+    """
 
     model: Path
     benchmark: str
@@ -246,6 +250,7 @@ class Live(Section):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0)
+    ways: tuple[Literal["pause", "online", "once"], ...] = ("pause", "online", "once")
 
 
 class Profile(Section):

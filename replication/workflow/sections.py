@@ -18,7 +18,8 @@ class EncodeOnceSection(Section):
 
     It is trained on all pairs of the training traces, ``epochs`` times, and ships in the
     profile's folder of judges. ``batch_tokens``: tokens of a training step. ``scores`` holds its
-    scores of all stored pairs.
+    scores of all stored pairs. ``judge_cost``: the price of one of its tokens, where it is not
+    ``pruning.judge_cost``.
 
     Notebook 08 replays ``traces`` a question with it, where clusters have
     ``max_representatives`` and ``k2`` traces finish.
@@ -28,6 +29,7 @@ class EncodeOnceSection(Section):
     learning_rate: float = Field(1e-3, gt=0)
     batch_tokens: int = Field(8192, ge=1)
     scores: Path | None = None
+    judge_cost: float | None = Field(None, ge=0)
     traces: int = Field(64, ge=2)
     max_representatives: int = Field(8, ge=1)
     k2: int = Field(8, ge=1)

@@ -202,7 +202,9 @@ def test_vllm_streams_aborts_and_counts_like_the_model_says():
     pytest.importorskip("vllm")
     from deepprune_core.engines.vllm import VllmSettings, open_vllm
 
-    engine = open_vllm(MODEL, VllmSettings(max_parallel=8, dtype="float32", memory_gib=1))
+    engine = open_vllm(
+        MODEL, VllmSettings(max_parallel=8, dtype="float32", memory_gib=1, max_tokens=9_999)
+    )  # it holds 2,048
     prompt = prompt_of(QUESTIONS[0])
     pruned = contest(engine, k2=2).deepprune(EveryoneAgrees(), "pause")
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepprune_core.reporting.tables import Table, latex, write_atomically, write_table
+from deepprune_core.reporting.tables import (
+    Estimate,
+    Table,
+    latex,
+    read_cells,
+    write_atomically,
+    write_table,
+)
 
 BUSY = Table(
     "busy",
@@ -37,6 +44,18 @@ def test_csv_reads_back_as_what_was_written(rows: list[tuple[str, str]]) -> None
     table = Table("t", "c", ("a", "b"), tuple(rows))
     read = list(csv.reader(io.StringIO(table.to_csv(), newline="")))
     assert read == [["a", "b"], *map(list, rows)]
+
+
+def test_an_estimate_takes_three_columns_and_reads_back(tmp_path: Path) -> None:
+    rows = (("a", Estimate("0.853", "0.800", "0.900")), ("b", None))
+    write_table(Table("t", "c", ("name", "AUROC"), rows), tmp_path)
+    assert (tmp_path / "t.csv").read_text().splitlines() == [
+        "name,AUROC,\"AUROC, low\",\"AUROC, high\"", "a,0.853,0.800,0.900", "b,–,,",
+    ]  # fmt: skip
+    columns, (first, second) = read_cells(tmp_path / "t.csv")
+    assert columns == ("name", "AUROC") and second == ("b", "–")
+    assert first[1] == "0.853 [0.800, 0.900]"
+    assert isinstance(first[1], Estimate) and first[1].parts == ("0.853", "0.800", "0.900")
 
 
 def test_every_markdown_row_has_the_same_bars() -> None:
