@@ -79,7 +79,7 @@ ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FIL
 DATA := $(wildcard data/*.yaml) $(TRACES) $(if $(ROOMS),$(shell find $(ROOMS) \
 	\( -name '.?*' -o -name '*.work' \) -prune -o -type f -print 2> /dev/null | sort))
 
-.PHONY: help setup reproduce announce figures report notebooks reasoners traces rollouts plan check judges models questions public-traces behaviour world-check \
+.PHONY: help setup reproduce announce figures report notebooks traces rollouts plan check judges models questions public-traces \
 	readme findings server benchmark test test-all soak lint format types check-notebooks verify clean clean-venv
 
 help: ## Show this list
@@ -150,17 +150,10 @@ $(addprefix $(BUILD)/,$(addsuffix .done,04 05 06 07 08)): $(BUILD)/03.done
 notebooks: $(INSTALLED) ## Open the notebooks in JupyterLab
 	PYTHONPATH=$(CURDIR) $(PY) -m jupyter lab notebooks/
 
-# --- the miniature world: already in data/, remade only on request ------------------------------
-
-reasoners: $(INSTALLED) ## Train the miniature world's reasoners that data/miniature lacks (hours)
-	$(PY) -m replication.miniature.reasoners
+# --- traces, judges and rollouts: already in data/, remade only on request ----------------------
 
 traces: $(INSTALLED) ## Sample the traces that the profile lacks (small, mini or paper; ARGS="--shard 0/2")
-ifeq ($(PROFILE),mini)
-	$(PY) -m replication.miniature.sampling $(ARGS)
-else
 	$(PY) -m replication.workflow.collect --profile $(PROFILE_FILE) $(ARGS)
-endif
 
 plan: $(INSTALLED) ## Tell what sampling a profile costs: downloads, tokens, GPU-hours, disk (PROFILE=paper)
 	@$(PY) -m replication.workflow.plan --profile $(PROFILE_FILE) $(ARGS)
@@ -181,12 +174,6 @@ public-traces: data/public/.done ## Fetch and check the public traces of real mo
 data/public/.done: data/public_traces.yaml $(INSTALLED)
 	$(PY) -m replication.workflow.public_traces
 	@touch $@
-
-world-check: $(INSTALLED) ## Measure the miniature world without its models, from the reasoners' tables
-	$(PY) -m replication.miniature.behaviour --generator
-
-behaviour: $(INSTALLED) ## Measure the miniature world into data/README.md
-	$(PY) -m replication.miniature.behaviour
 
 readme: $(INSTALLED) ## Write the tables of README.md, docs/results.md and docs/server.md from the runs in figures/
 	$(PY) -m replication.reporting.readme --figures figures/mini --readme README.md docs/results.md docs/server.md

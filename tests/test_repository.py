@@ -40,7 +40,7 @@ ASKED = ["grading", "judging.inputs", "judging.prompts", "judging.packing"]
 # Rooms stand on the ground floor; a room imports only from those before it.
 ROOMS = re.findall(r"\w+", "formats judging training engines peers live serving reporting cli")
 # The other house stands beside: it may use all of the core, which knows nothing of it.
-BESIDE = ["replication.reporting", "replication.workflow", "replication.miniature", "replication"]
+BESIDE = ["replication.reporting", "replication.miniature", "replication.workflow", "replication"]
 ORDER = [*ASKED, *GROUND, *ROOMS, *BESIDE]
 
 

@@ -59,12 +59,6 @@ def question_ids(name: str) -> list[str]:
     return [f"{name}/{i:03d}" for i in range(SETS[name].size)]
 
 
-@cache
-def forbidden_fingerprints() -> frozenset[str]:
-    """Return the fingerprints that no training document of a reasoner may have."""
-    return frozenset(p.fingerprint() for problems in all_problems().values() for p in problems)
-
-
 def questions_of(sets: tuple[str, ...]) -> tuple[Question, ...]:
     """Return the questions of the named sets in order."""
     problems = all_problems()

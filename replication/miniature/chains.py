@@ -84,8 +84,3 @@ def draw_chain(
     order = rng.permutation(len(clauses))
     problem = Problem(tuple(made), dict(chain.given), tuple(clauses[i] for i in order))
     return with_options(problem, rng) if multiple_choice else problem
-
-
-def ambiguous_steps(problem: Problem) -> tuple[Step, ...]:
-    """Return the needed steps whose operation is an ambiguous term."""
-    return tuple(step for step in problem.steps if step.op in TERMS)

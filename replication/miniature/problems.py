@@ -3,9 +3,7 @@
 A problem names people who each hold a number. Some numbers are given, the others are
 defined from two numbers (``Cleo equals Bob times Dan.``). All counts wrap at the prime
 ``MODULUS``. The statements are shuffled, some are distractors, and one question asks for
-the number that needs every step. The difficulty of a problem is its number of steps. These
-problems are plain: nothing in them is ambiguous. A reasoner learns arithmetic and look-up on
-them first.
+the number that needs every step.
 """
 
 from __future__ import annotations
@@ -81,11 +79,6 @@ class Problem:
     def target(self) -> str:
         return self.steps[-1].name
 
-    @property
-    def difficulty(self) -> int:
-        """Number of needed steps."""
-        return len(self.steps)
-
     def values(self) -> dict[str, int]:
         """Return every person's true number."""
         known = dict(self.given)
@@ -98,19 +91,6 @@ class Problem:
         """The right answer: a number, or a letter A–D for a multiple-choice problem."""
         value = self.values()[self.target]
         return LETTERS[self.options.index(value)] if self.options else str(value)
-
-    def letter(self, value: int) -> str:
-        """Return the option that holds a value, or the next one above it if none does."""
-        options = self.options
-        return LETTERS[min(range(len(options)), key=lambda i: (options[i] - value) % MODULUS)]
-
-    def closing(self, value: int) -> str:
-        """Return the last sentence of a solution that found ``value`` for the target."""
-        if not self.options:
-            return f"answer: \\boxed{{{value}}}"
-        letter = self.letter(value)
-        found = f"{value} is {letter}." if value in self.options else f"{value} is missing."
-        return f"{found} answer: \\boxed{{{letter}}}"
 
     def text(self) -> str:
         """Return the question as a reader sees it."""
@@ -139,75 +119,6 @@ class Problem:
 def operand(side: str | int, known: dict[str, int]) -> int:
     """Return the number an operand stands for; raises ``KeyError`` for an unknown name."""
     return side if isinstance(side, int) else known[side]
-
-
-class _Builder:
-    """Draws one problem; keeps the names in use and the steps that nobody needs yet."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.names = [NAMES[i] for i in rng.permutation(len(NAMES))]
-        self.given: dict[str, int] = {}
-        self.steps: list[Step] = []
-        self.open: list[str] = []
-
-    def leaf(self) -> str:
-        name = self.names.pop()
-        self.given[name] = int(self.rng.integers(MODULUS))
-        return name
-
-    def side(self, must_close: bool) -> str | int:
-        """Draw an operand: a step that nobody needs yet, a new leaf, an old name or a number."""
-        if self.open and (must_close or self.rng.random() < 0.6):
-            return self.open.pop(int(self.rng.integers(len(self.open))))
-        kind = self.rng.random()
-        if kind < 0.15:
-            return int(self.rng.integers(1, MODULUS))
-        used = [step.name for step in self.steps] + list(self.given)
-        if kind < 0.3 and used:
-            name = used[int(self.rng.integers(len(used)))]
-            if name in self.open:
-                self.open.remove(name)
-            return name
-        return self.leaf()
-
-    def step(self, remaining: int) -> None:
-        """Add one step such that ``remaining`` further steps can still use everything."""
-        left = self.side(must_close=len(self.open) > remaining)
-        right = self.side(must_close=len(self.open) > remaining)
-        if isinstance(left, int) and isinstance(right, int):
-            left = self.leaf()
-        sides = [left, right] if self.rng.random() < 0.5 else [right, left]
-        op = OPS[int(self.rng.choice(3, p=(0.4, 0.3, 0.3)))]
-        self.steps.append(Step(self.names.pop(), op, sides[0], sides[1]))
-        self.open.append(self.steps[-1].name)
-
-
-def draw_problem(
-    rng: np.random.Generator, steps: int, distractors: int = 2, multiple_choice: bool = False
-) -> Problem:
-    """Return a random problem of exactly ``steps`` needed steps; raises ``ValueError`` if < 1."""
-    if steps < 1:
-        raise ValueError(f"a problem needs at least 1 step, got {steps}")
-    while True:
-        build = _Builder(rng)
-        for i in range(steps):
-            build.step(remaining=steps - 1 - i)
-        if len(build.open) == 1:
-            break
-    clauses = [f"{name} has {value}" for name, value in build.given.items()]
-    clauses += [step.text() for step in build.steps]
-    known = [*build.given, *(s.name for s in build.steps)]
-    for _ in range(distractors):
-        extra = build.names.pop()
-        pair = [known[int(i)] for i in rng.integers(len(known), size=2)]
-        clause = f"{extra} equals {pair[0]} {OPS[int(rng.integers(3))]} {pair[1]}"
-        clauses.append(
-            clause if rng.random() < 0.5 else f"{extra} has {int(rng.integers(MODULUS))}"
-        )
-    order = rng.permutation(len(clauses))
-    problem = Problem(tuple(build.steps), dict(build.given), tuple(clauses[i] for i in order))
-    return with_options(problem, rng) if multiple_choice else problem
 
 
 def with_options(problem: Problem, rng: np.random.Generator) -> Problem:

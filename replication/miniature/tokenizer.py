@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from replication.miniature import solutions
+from replication.miniature import phrases as spoken
 from replication.miniature.problems import LETTERS, MODULUS, NAMES, OPS
 from replication.miniature.terms import READINGS, TERMS
 
@@ -27,7 +27,7 @@ def vocabulary() -> list[str]:
     """Return every token in a fixed order: specials, marks, words (with ``▁``), bare values."""
     phrases = [GLUE, *NAMES, *OPS, *LETTERS, *(str(v) for v in range(MODULUS))]
     for name in ("OPENERS", "LEAVES", "RESULTS", "CAUSES", "MUSINGS", "CHECKS", "REPAIR"):
-        phrases += getattr(solutions, name)
+        phrases += getattr(spoken, name)
     words = sorted(set(re.sub(MARKS, " ", " ".join(phrases)).split()))
     bare = [*(str(v) for v in range(MODULUS)), *LETTERS]
     # Behind all others, so that models which have not met terms keep their ids.

@@ -31,6 +31,8 @@ from deepprune_core.formats.benchmarks import BenchmarkError, load_benchmark
 from deepprune_core.formats.released import ReleasedError, read_released
 from deepprune_core.formats.trace_files import ReadReport, write_parquet
 from deepprune_core.traces import Question
+from replication.miniature.benchmarks import SETS
+from replication.miniature.benchmarks import questions_of as miniature_questions
 from replication.workflow.collection import Collection, Job, Reasoner
 from replication.workflow.profile import ROOT, Profile, ProfileError, load_profile, model_place
 from replication.workflow.questions import stored_questions
@@ -45,13 +47,16 @@ class CollectError(ValueError):
 def questions_of(job: Job, seed: int, limit: int | None = None) -> tuple[Question, ...]:
     """Return a job's questions, the first ``limit`` of each benchmark.
 
-    A name such as ``words:test`` is a split of the stored questions of ``data/small``.
+    A name such as ``words:test`` is a split of the stored questions of ``data/small``; a set of
+    the miniature world is drawn anew.
 
     Raises:
         BenchmarkError, QuestionsError: a benchmark cannot be had.
     """
 
     def load(name: str) -> tuple[Question, ...]:
+        if name in SETS:
+            return miniature_questions((name,))
         return stored_questions(name) if ":" in name else load_benchmark(name, seed=seed)
 
     return tuple(q for name in job.benchmarks for q in load(name)[:limit])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head, texts_of
@@ -22,8 +23,6 @@ from deepprune_core.live.stored import judged_pairs
 from deepprune_core.training.encode_once import train_encode_once
 from deepprune_core.training.plan import TrainConfig
 from deepprune_core.training.state import LabelledPairs, TrainResult
-from replication.miniature.model import build_model
-from replication.miniature.recipes import DataMix, Recipe
 from replication.miniature.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer()
@@ -35,7 +34,14 @@ QUICK = TrainConfig(
 
 
 def tiny_causal_lm(seed: int) -> Any:
-    return build_model(Recipe("tiny", seed, (), DataMix(), layers=2, hidden=64, intermediate=128))
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=192, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=1, num_key_value_heads=1, head_dim=64, tie_word_embeddings=True,
+        max_position_embeddings=2048, bos_token_id=TOKENIZER.bos_token_id,
+        eos_token_id=TOKENIZER.eos_token_id, pad_token_id=TOKENIZER.pad_token_id,
+    )  # fmt: skip
+    return Qwen3ForCausalLM(config)
 
 
 def judge(seed: int = 0, **settings: Any) -> EncodeOnceJudge:
