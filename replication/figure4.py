@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from deepprune_core.reporting.plots_online import Lengths
 from deepprune_core.reporting.tables import Table
 from replication.judges import sweep_specs
 from replication.readers import AT_LENGTHS, EMBEDDINGS, readers_at_lengths
+from replication.reporting.plots_online import Lengths
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.skill import CONTRADICTIONS, JudgeResult

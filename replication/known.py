@@ -14,13 +14,13 @@ from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.reporting.plots import save
-from deepprune_core.reporting.plots_online import Shares, share_lines
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.judges import JudgeSpec, is_trained, test_data
 from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.reporting.evidence import CEILING
+from replication.reporting.plots_online import Shares, share_lines
 from replication.rollouts import rolled_cuts, rolled_traces, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess, contradiction_reader

@@ -27,7 +27,7 @@ from replication.workflow.profile import ROOT, model_place
 from replication.workflow.sections import OwnStatesSection
 
 if TYPE_CHECKING:
-    from deepprune_core.judging.own_states import OwnStates, StatesHead
+    from replication.hidden_states import OwnStates, StatesHead
 
 NAME = "the reasoner's own states"
 COSINE = "cosine of the reasoner's own states"
@@ -53,7 +53,7 @@ def open_states(run: Run) -> OwnStates:
     import torch
 
     from deepprune_core.judging.loading import load_causal_lm
-    from deepprune_core.judging.own_states import OwnStates
+    from replication.hidden_states import OwnStates
 
     settings, plan = states_settings(run), run.profile.collect
     assert plan is not None
@@ -81,7 +81,7 @@ def train_heads(run: Run, cuts: Sequence[Truncation], states: OwnStates, tokeniz
 
     All prefixes are read first: the shorter ones are part of the longer ones.
     """
-    from deepprune_core.judging.own_states import OwnStatesJudge, learned_head
+    from replication.hidden_states import OwnStatesJudge, learned_head
 
     settings = states_settings(run)
     taught = {
@@ -131,7 +131,7 @@ def states_judges(
         FileNotFoundError: the judge is not trained yet.
         ValueError: it was trained on other lessons than the profile's.
     """
-    from deepprune_core.judging.own_states import OwnStatesJudge, StatesCosineJudge, StatesHead
+    from replication.hidden_states import OwnStatesJudge, StatesCosineJudge, StatesHead
 
     settings, plan = states_settings(run), run.profile.collect
     assert plan is not None
@@ -161,7 +161,7 @@ class StoredStatesJudge:
     def __init__(self, run: Run, cut: Truncation, tokenizer: Any) -> None:
         plan, settings = run.profile.collect, states_settings(run)
         assert plan is not None
-        from deepprune_core.judging.own_states import AskedTexts
+        from replication.hidden_states import AskedTexts
 
         self.cached = states_judges(run, cut)[NAME]
         asked = asked_as_sampled(plan, settings.reasoner, tokenizer)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval, bootstrap_mean, redundancy
 from deepprune_core.pairs import PairSet
-from deepprune_core.reporting.plots import Dot, redundancy_dots
 from deepprune_core.reporting.tables import Table
 from replication.reporting.evidence import RESERVED
+from replication.reporting.plots import Dot, redundancy_dots
 from replication.reporting.reference import load_reference
 from replication.run import GradedTraces, Run
 from replication.text import NOTHING, count, percent, rate

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
-from deepprune_core.judging.own_states import OwnStates, SelfJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.pair_regression import PairRegression
 from deepprune_core.reporting.tables import Table, write_table
 from replication.encode_once import NAME
+from replication.hidden_states import OwnStates, SelfJudge
 from replication.own_states import NAME as OWN
 from replication.readers import EMBEDDINGS, last_words_encoder
 from replication.run import Run, graded_traces

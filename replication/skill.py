@@ -18,8 +18,8 @@ from deepprune_core.metrics import (
     roc_fnr_tnr,
     tnr_at_fnr,
 )
-from deepprune_core.reporting.plots import Curve
 from deepprune_core.truncation import Truncation
+from replication.reporting.plots import Curve
 from replication.run import Run
 
 CONTRADICTIONS = "reader of contradictions"

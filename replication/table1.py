@@ -10,7 +10,6 @@ import numpy as np
 
 from deepprune_core.judging.pair_data import JudgeData
 from deepprune_core.judging.score_cache import CachedJudge
-from deepprune_core.reporting.plots import Compared
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.judges import (
@@ -25,6 +24,7 @@ from replication.judges import (
     test_data,
 )
 from replication.paired import Difference, differences
+from replication.reporting.plots import Compared
 from replication.reporting.reference import Cut, Reference, load_reference
 from replication.run import Run
 from replication.skill import CONTRADICTIONS, JudgeResult, Tested, assess, contradiction_reader

@@ -8,10 +8,11 @@ import numpy as np
 
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
-from deepprune_core.reporting.plots_online import HeroTrace, Point
+from deepprune_core.reporting.plots import HeroTrace
 from deepprune_core.reporting.tables import Table
 from replication.methods import CONTROL, CONTROLS, Online, named
 from replication.online import Cell, control_cell
+from replication.reporting.plots_online import Point
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.text import NOTHING, count, percent, rate

@@ -20,7 +20,7 @@ from deepprune_core.judging.score_cache import CachedJudge, folder_fingerprint
 from deepprune_core.judging.sentence_bert import open_encoder
 from deepprune_core.pairs import split_by_question
 from deepprune_core.pruner import StoredQuestion
-from deepprune_core.reporting.plots_online import hero
+from deepprune_core.reporting.plots import hero
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Tokenizer
 from replication.both_judges import PAIRWISE

@@ -9,10 +9,10 @@ import numpy as np
 
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import StoredQuestion
-from deepprune_core.reporting.plots_online import ThresholdLine
 from deepprune_core.reporting.tables import Table
 from replication.online import Cell, play_all, select
 from replication.replays import Replays, play_pruning
+from replication.reporting.plots_online import ThresholdLine
 from replication.reporting.reference import load_reference
 from replication.run import GradedTraces, Run
 from replication.text import NOTHING, count, percent, rate

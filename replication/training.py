@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from deepprune_core.reporting.plots import History
 from deepprune_core.reporting.tables import Table
 from replication.judges import (
     JudgeSpec,
@@ -20,6 +19,7 @@ from replication.judges import (
     table1_specs,
     train,
 )
+from replication.reporting.plots import History
 from replication.run import Run
 from replication.table1 import ROW_NAMES
 from replication.text import count

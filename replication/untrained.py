@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
-from deepprune_core.reporting.plots import Curve
 from replication.judges import base_model, open_judge, test_data
+from replication.reporting.plots import Curve
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.skill import JudgeResult, assess

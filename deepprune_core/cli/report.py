@@ -59,7 +59,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def _write_question(found: dict[str, Any], name: str, folder: Path) -> None:
-    from deepprune_core.reporting.plots_online import HeroTrace, hero
+    from deepprune_core.reporting.plots import HeroTrace, hero
 
     lengths = [t["tokens"] for t in found["traces"] if t["state"] == FINISHED]
     usual = round(sum(lengths) / len(lengths)) if lengths else 0

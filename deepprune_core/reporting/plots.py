@@ -1,4 +1,4 @@
-"""The figures: one function each, from plain arrays to a matplotlib figure.
+"""How figures look and are written, and the figure of one question's traces.
 
 Colours are safe for the colour-blind, every estimate carries its interval, and files hold no
 dates, so that the same numbers give the same bytes.
@@ -7,19 +7,17 @@ dates, so that the same numbers give the same bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.reporting.visible import shortened
 
 PALETTE = sns.color_palette("colorblind")
 GREY = "#666666"
@@ -76,150 +74,45 @@ def save(drawn: Figure, folder: Path, name: str) -> Figure:
 
 
 @dataclass(frozen=True)
-class Dot:
-    """One value with its interval (None where the source gives none).
+class HeroTrace:
+    """One trace of a question's figure, in tokens.
 
-    ``hollow``: drawn as a ring, for what comes with a reservation.
+    ``answer`` is grey where the trace was stopped, and a dash where nobody knows it. ``right``:
+    whether it gets the figure's mark.
     """
 
-    label: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    hollow: bool = False
-
-
-def _error(value: float, low: float | None, high: float | None) -> np.ndarray | None:
-    if low is None or high is None or np.isnan(low):
-        return None
-    return np.array([[max(0.0, value - low)], [max(0.0, high - value)]])
+    cluster: int
+    kept: bool
+    tokens_used: int
+    tokens_full: int
+    answer: str
+    right: bool
 
 
 @styled
-def redundancy_dots(groups: Mapping[str, Sequence[Dot]]) -> Figure:
-    """Return Figure 2a as dots, one block of rows a group; the first group is the paper's."""
-    rows = sum(len(dots) + 1 for dots in groups.values())
-    drawn = figure(1, size=(7.4, 0.9 + 0.27 * rows))
-    axes, at = drawn.axes[0], 0
-    names: list[tuple[int, str]] = []
-    for i, (group, dots) in enumerate(groups.items()):
-        colour = PALETTE[7] if i == 0 else PALETTE[0]
-        axes.text(0.01, at, group, transform=axes.get_yaxis_transform(), va="center",
-                  fontweight="bold", fontsize=9)  # fmt: skip
-        for dot in dots:
-            at += 1
-            names.append((at, dot.label))
-            error = _error(dot.value, dot.low, dot.high)
-            axes.errorbar(
-                100 * dot.value, at, xerr=None if error is None else 100 * error, fmt="o",
-                color=colour, mfc="white" if dot.hollow else colour, capsize=3, ms=7,
-            )  # fmt: skip
-            shown = 100 * dot.value + (0 if error is None else 100 * error[1, 0])
-            axes.text(shown + 1.2, at, f"{100 * dot.value:.1f}", va="center", fontsize=8)
-        at += 1
-    axes.set_yticks([y for y, _ in names], [name for _, name in names], fontsize=9)
-    axes.set(xlim=(0, 105), ylim=(at - 0.4, -0.6), xlabel="pairs with the same answer (%)")
+def hero(traces: Sequence[HeroTrace], title: str, marked: str = "right") -> Figure:
+    """Return one question's traces as bars: finished ones run on, stopped ones end at their cut.
+
+    ``marked``: what a tick says of a trace that finished.
+    """
+    order = sorted(range(len(traces)), key=lambda i: (traces[i].cluster, not traces[i].kept, i))
+    drawn = figure(1, size=(9.0, 1.6 + 0.17 * len(traces)))
+    axes = drawn.axes[0]
+    for y, i in enumerate(order):
+        trace = traces[i]
+        colour = PALETTE[trace.cluster % len(PALETTE)]
+        axes.barh(y, trace.tokens_full, color="#f0f0f0", height=0.72)
+        axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
+        told = shortened(trace.answer) + (" ✓" if trace.kept and trace.right else "")
+        if trace.kept or trace.answer != "–":
+            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False,
+                      color="black" if trace.kept else "#a0a0a0")  # fmt: skip
+    starts = [
+        next(y for y, i in enumerate(order) if traces[i].cluster == c)
+        for c in sorted({t.cluster for t in traces})
+    ]
+    axes.set_yticks(starts, [f"cluster {n + 1}" for n in range(len(starts))])
+    axes.invert_yaxis()
     axes.grid(False, axis="y")
-    return drawn
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A ROC curve in the paper's axes, with its AUROC."""
-
-    label: str
-    fnr: np.ndarray
-    tnr: np.ndarray
-    auroc: Interval
-
-
-@styled
-def judge_curves(panels: Mapping[str, Sequence[Curve]], *, fnr: float = 0.2) -> Figure:
-    """Return Figure 2b and 2c: false negative rate against true negative rate, one panel each."""
-    drawn = figure(len(panels), size=(5.0, 4.6))
-    for axes, (title, curves) in zip(drawn.axes, panels.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
-        axes.axvline(fnr, color=GREY, lw=1, ls="--")
-        for i, curve in enumerate(curves):
-            a = curve.auroc
-            label = f"{curve.label}: {a.value:.2f} [{a.low:.2f}, {a.high:.2f}]"
-            axes.plot(curve.fnr, curve.tnr, color=PALETTE[i], lw=2, label=label)
-            axes.plot(fnr, np.interp(fnr, curve.fnr, curve.tnr), "o", color=PALETTE[i], ms=6)
-        axes.set(title=title, xlim=(0, 1), ylim=(0, 1.01), xlabel="false negative rate")
-        axes.set_aspect("equal")
-        axes.legend(title="AUROC", loc="lower right", fontsize=9, title_fontsize=9)
-    drawn.axes[0].set_ylabel("true negative rate")
-    return drawn
-
-
-@dataclass(frozen=True)
-class History:
-    """One training run: ``pairs`` seen and ``loss`` per step, AUROC where it was measured."""
-
-    label: str
-    pairs: np.ndarray
-    loss: np.ndarray
-    auroc: np.ndarray
-
-
-@styled
-def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
-    """Return losses (top) and validation AUROC (bottom), one column a group."""
-    drawn = figure(len(groups), 2, size=(5.0, 3.0))
-    grid = np.array(drawn.axes).reshape(2, len(groups))
-    for column, (title, histories) in enumerate(groups.items()):
-        top, bottom = grid[:, column]
-        for i, run in enumerate(histories):
-            top.plot(run.pairs, run.loss, color=PALETTE[i], alpha=0.18, lw=1)
-            top.plot(run.pairs, _smooth(run.loss), color=PALETTE[i], lw=2, label=run.label)
-            seen = ~np.isnan(run.auroc)
-            bottom.plot(run.pairs[seen], run.auroc[seen], "o-", color=PALETTE[i], lw=2, ms=4)
-        top.set(title=title, yscale="log")
-        bottom.axhline(0.5, color=GREY, lw=1, ls=":")
-        bottom.set(xlabel="training pairs read")
-        bottom.xaxis.set_major_locator(MaxNLocator(4))
-        top.legend(fontsize=9)
-    grid[0, 0].set_ylabel("loss (nats)")
-    grid[1, 0].set_ylabel("validation AUROC")
-    return drawn
-
-
-def _smooth(values: np.ndarray, span: int = 9) -> np.ndarray:
-    """Return a running mean that shortens at the ends."""
-    return np.array(
-        [values[max(0, i - span // 2) : i + span // 2 + 1].mean() for i in range(len(values))]
-    )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One row: ours with its interval and what the paper reports."""
-
-    label: str
-    ours: Interval
-    paper: float | None
-
-
-@styled
-def auroc_rows(panels: Mapping[str, Sequence[Compared]], xlabel: str = "AUROC") -> Figure:
-    """Return rows with ours (dot and interval) and the paper's value (hollow diamond)."""
-    longest = max(len(rows) for rows in panels.values())
-    drawn = figure(len(panels), size=(5.2, 1.5 + 0.5 * longest))
-    for axes, (title, rows) in zip(drawn.axes, panels.items(), strict=True):
-        for i, row in enumerate(rows):
-            error = _error(row.ours.value, row.ours.low, row.ours.high)
-            axes.errorbar(
-                row.ours.value, i, xerr=error, fmt="o", color=PALETTE[0], capsize=4, ms=7,
-                label="ours, 95 % interval" if not i else None,
-            )  # fmt: skip
-            if row.paper is not None:
-                axes.plot(
-                    row.paper, i, "D", mfc="white", mec=PALETTE[1], mew=1.8, ms=7,
-                    label="paper" if not i else None,
-                )  # fmt: skip
-        axes.axvline(0.5, color=GREY, lw=1, ls=":")
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
-        axes.set(title=title, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xlim(0.4, 1.0)
-    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    axes.set(xlabel=f"tokens (pale: not generated; ✓: {marked})", title=title)
     return drawn

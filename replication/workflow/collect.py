@@ -27,15 +27,15 @@ from deepprune_core.engines.sampler import (
     sample_shard,
 )
 from deepprune_core.engines.sync import run_async
-from deepprune_core.formats.benchmarks import BenchmarkError, load_benchmark
-from deepprune_core.formats.released import ReleasedError, read_released
 from deepprune_core.formats.trace_files import ReadReport, write_parquet
 from deepprune_core.traces import Question
 from replication.miniature.benchmarks import SETS
 from replication.miniature.benchmarks import questions_of as miniature_questions
+from replication.workflow.benchmarks import BenchmarkError, load_benchmark
 from replication.workflow.collection import Collection, Job, Reasoner
 from replication.workflow.profile import ROOT, Profile, ProfileError, load_profile, model_place
 from replication.workflow.questions import stored_questions
+from replication.workflow.released import ReleasedError, read_released
 
 OpenEngine = Callable[[Reasoner, argparse.Namespace], Any]
 

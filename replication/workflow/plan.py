@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepprune_core.formats.benchmarks import BENCHMARKS
 from deepprune_core.reporting.tables import NOTHING, Table
+from replication.workflow.benchmarks import BENCHMARKS
 from replication.workflow.collection import Collection, Reasoner
 from replication.workflow.profile import ROOT, Profile, ProfileError, load_profile
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from deepprune_core.formats.benchmarks import BENCHMARKS, FOLDER_VARIABLE
+from replication.workflow.benchmarks import BENCHMARKS, FOLDER_VARIABLE
 from replication.workflow.profile import ROOT, load_profile
 
 TEXT = """wait so thus since therefore hmm but then because we add take the value of x y is and

@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
-from deepprune_core.reporting.plots import (
+from deepprune_core.reporting.plots import HeroTrace, hero, save
+from replication.reporting.plots import (
     Compared,
     Curve,
     Dot,
@@ -18,16 +19,13 @@ from deepprune_core.reporting.plots import (
     auroc_rows,
     judge_curves,
     redundancy_dots,
-    save,
     training_curves,
 )
-from deepprune_core.reporting.plots_online import (
-    HeroTrace,
+from replication.reporting.plots_online import (
     Lengths,
     Point,
     ThresholdLine,
     gain_panels,
-    hero,
     threshold_lines,
     truncation_lines,
 )

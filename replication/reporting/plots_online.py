@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
-from deepprune_core.reporting.visible import shortened
 
 # Marker and colour of a method; the first that its name begins with counts.
 LOOKS = {
@@ -202,51 +201,6 @@ def _name_lengths(
         axes.minorticks_off()
         axes.set_xlabel(f"{title} kept")
     axes.set_title(title)
-
-
-@dataclass(frozen=True)
-class HeroTrace:
-    """One trace of a question's figure, in tokens.
-
-    ``answer`` is grey where the trace was stopped, and a dash where nobody knows it. ``right``:
-    whether it gets the figure's mark.
-    """
-
-    cluster: int
-    kept: bool
-    tokens_used: int
-    tokens_full: int
-    answer: str
-    right: bool
-
-
-@styled
-def hero(traces: Sequence[HeroTrace], title: str, marked: str = "right") -> Figure:
-    """Return one question's traces as bars: finished ones run on, stopped ones end at their cut.
-
-    ``marked``: what a tick says of a trace that finished.
-    """
-    order = sorted(range(len(traces)), key=lambda i: (traces[i].cluster, not traces[i].kept, i))
-    drawn = figure(1, size=(9.0, 1.6 + 0.17 * len(traces)))
-    axes = drawn.axes[0]
-    for y, i in enumerate(order):
-        trace = traces[i]
-        colour = PALETTE[trace.cluster % len(PALETTE)]
-        axes.barh(y, trace.tokens_full, color="#f0f0f0", height=0.72)
-        axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
-        told = shortened(trace.answer) + (" ✓" if trace.kept and trace.right else "")
-        if trace.kept or trace.answer != "–":
-            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False,
-                      color="black" if trace.kept else "#a0a0a0")  # fmt: skip
-    starts = [
-        next(y for y, i in enumerate(order) if traces[i].cluster == c)
-        for c in sorted({t.cluster for t in traces})
-    ]
-    axes.set_yticks(starts, [f"cluster {n + 1}" for n in range(len(starts))])
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
-    axes.set(xlabel=f"tokens (pale: not generated; ✓: {marked})", title=title)
-    return drawn
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepprune_core.formats.benchmarks import BENCHMARKS, BenchmarkError, load_benchmark
+from replication.workflow.benchmarks import BENCHMARKS, BenchmarkError, load_benchmark
 
 
 def place(folder: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deepprune_core.formats.released import ReleasedError, read_released
+from replication.workflow.released import ReleasedError, read_released
 
 
 def written(path, rows):

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from deepprune_core.judging.inputs import JudgeInput, ReadsOnce, TokenMeter
-from deepprune_core.judging.own_states import (
+from replication.hidden_states import (
     OwnStates,
     OwnStatesJudge,
     SelfJudge,
