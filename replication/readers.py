@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
+from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.sentence_bert import open_encoder
@@ -39,6 +40,8 @@ PENALTIES = (3.0, 30.0, 300.0)
 MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
 EMBEDDINGS = "logistic regression on embeddings"
 NUMBERS = "number overlap"
+MANY = ", more pairs"
+MOST_TEXTS = 2500  # some two minutes to embed on two cores
 # What Figure 4 shows beside the judges of pairs.
 AT_LENGTHS = (EMBEDDINGS, NUMBERS, COSINE, OWN_STATES)
 
@@ -88,6 +91,24 @@ def embedding_result(run: Run, cut: Truncation, tokenizer: Any) -> JudgeResult:
     return assess(run, EMBEDDINGS, judge, data, cut, "embeddings")
 
 
+def many_pairs(run: Run, cut: Truncation, tokenizer: Any) -> list[JudgeResult]:
+    """Return the readers that cost little on all pairs of more traces than judges are tested on.
+
+    None where their prefixes would be more than ``MOST_TEXTS``.
+    """
+    traces = run.profile.traces
+    most = MOST_TEXTS // sum(len(one.graded) for one in run.unseen)
+    each = min(most, traces.redundancy_per_question)
+    if each <= traces.test_per_question:
+        return []
+    more = run.load(traces.unseen, each, "test")
+    data = [judge_data(one.traces, one.pairs, cut, tokenizer) for one in more]
+    judges: dict[str, Judge] = {
+        EMBEDDINGS: embedding_judge(run, cut, tokenizer), NUMBERS: NumberOverlapJudge()
+    }  # fmt: skip
+    return [assess(run, name + MANY, judge, data, cut) for name, judge in judges.items()]
+
+
 def readers_at_lengths(run: Run, tokenizer: Any) -> list[JudgeResult]:
     """Return what reads prefixes of the profile's lengths without a judge of pairs.
 
@@ -122,14 +143,20 @@ def reading_once(run: Run) -> list[JudgeResult]:
     return [assess(run, f"{NAME}: each prefix read once", judge, data, cut)]
 
 
-def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
-    """Return every reader with its AUROC, pooled and within questions, and the bounds."""
+def readers_table(
+    run: Run, readers: Sequence[JudgeResult], many: Sequence[JudgeResult] = ()
+) -> Table:
+    """Return every reader with its AUROC, pooled and within questions, and the bounds.
+
+    ``many``: those that were asked about more pairs.
+    """
     reference = load_reference()
     paper = {
         "SentenceBERT cosine": f"{reference.figure2bc['sentence_bert'].auroc:.2f}",
         "Zero-shot judge": f"{reference.figure2bc['zero_shot'].auroc:.2f}",
     }
-    rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in readers]
+    rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in (*readers, *many)]
+    counted = f" Rows with more pairs: {many[0].num_pairs}." if many else ""
     columns = skill_columns("reader", readers[0].parts)
     window = last_words_encoder(run.profile.sentence_bert).max_seq_length
     return Table(
@@ -138,7 +165,7 @@ def readers_table(run: Run, readers: Sequence[JudgeResult]) -> Table:
         columns,
         (*rows, *bound_rows(run, readers, len(columns))),
         (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
-         f"95 %, from resampling questions. {mixed_note(readers[0])}",
+         f"95 %, from resampling questions. {mixed_note(readers[0])}{counted}",
          f"The logistic regression was trained on all pairs of at most {MOST_QUESTIONS} of the "
          f"judges' training questions. It embeds the last {window} word pieces of a prefix, the "
          "cosine its first."),
@@ -184,7 +211,7 @@ def all_readers(
     )
     readers = [*cheap, zero, *trained, *reading_once(run), *minds]
     run.note("04-readers", readers_words(readers))
-    return write_table(readers_table(run, readers), run.out)
+    return write_table(readers_table(run, readers, many_pairs(run, cut, tokenizer)), run.out)
 
 
 def untrained_readers(run: Run, judged: Sequence[Judged]) -> Table | str:

@@ -129,7 +129,7 @@ def _kind(names: Mapping[str, str], row: Row, place: str) -> Kind:
     wanted = "; or ".join(" + ".join(needed) for needed in NEEDED.values())
     raise ReleasedError(
         f"{place}: expected fields for {wanted}; saw {', '.join(map(str, row))}. Rename them to "
-        "names in deepprune_core/formats/released.py, or add theirs there"
+        "names in replication/workflow/released.py, or add theirs there"
     )
 
 
