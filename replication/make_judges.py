@@ -39,6 +39,8 @@ from replication.encode_once import (
     train_once,
 )
 from replication.judges import JudgeSpec, online_spec, open_judge, shipped_folder, test_data, train
+from replication.leak_study import NAME as LEAK_STUDY
+from replication.leak_study import train_twins
 from replication.online import stored_questions
 from replication.own_states import NAME as OWN_STATES
 from replication.own_states import (
@@ -85,16 +87,18 @@ def main(arguments: list[str] | None = None) -> int:
     def wanted(name: str) -> bool:
         return not options.names or name in options.names
 
+    with_study = profile.judge.leak_scores is not None and wanted(LEAK_STUDY)
     with_states = profile.judge.own_states is not None and wanted(STATES)
-    others = {once_name(run), *([STATES] if with_states else [])}
+    others = {once_name(run), *([STATES] if with_states else []),
+              *([LEAK_STUDY] if with_study else [])}  # fmt: skip
     named = [name for name in options.names if name not in others]
     with_pairwise = adapters is not None and scores is not None
-    if not with_pairwise and (named or not with_states):
+    if not with_pairwise and (named or not (with_states or with_study)):
         parser.error(f"{options.profile}: expected judge.adapters and judge.scores; add them")
     specs = chosen(parser, run, named) if with_pairwise and (named or not options.names) else ()
     with_once = with_pairwise and profile.judge.encode_once is not None and wanted(once_name(run))
     if options.list:
-        more = [once_name(run)] * with_once + [STATES] * with_states
+        more = [once_name(run)] * with_once + [STATES] * with_states + [LEAK_STUDY] * with_study
         print("\n".join([*(spec.name for spec in specs), *more]))
         return 0
     try:
@@ -106,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
                 make_and_score(run, specs, with_once=with_once, with_scores=not options.no_scores)
             if with_states:
                 score_states(run)
+            if with_study and (kept := profile.judge.leak_scores) is not None:
+                train_twins(run, judge_tokenizer(run), ROOT / kept, work / "judges")
     except (OSError, ValueError) as error:
         print(f"judges: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

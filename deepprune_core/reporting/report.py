@@ -85,7 +85,7 @@ SECTIONS = (
     Section(
         "04",
         "Table 1: the judge on unseen reasoners",
-        ("table1", "table1_figure", "table1_paired", "readers", "leakage"),
+        ("table1", "table1_figure", "table1_paired", "readers", "leakage", "leak_crossed"),
     ),
     Section(
         "05",

@@ -185,7 +185,16 @@ def within(run: RunTables) -> list[Evidence]:
 
 
 def knowing(run: RunTables) -> list[Evidence]:
-    """A judge that knows the test questions is better."""
+    """A judge that knows the test questions is better: where it was asked, all else equal."""
+    crossed = [
+        row for row in run.rows("leak_crossed")
+        if (row["reasoner"], row["questions"]) == ("unseen", "seen − unseen")
+    ]  # fmt: skip
+    if crossed:
+        (row,) = crossed
+        verdict = above(interval(row["AUROC"]), 0)
+        return [Evidence(f"all else equal: {row['AUROC']}", verdict, "leak_crossed",
+                         run.num("leak_crossed"))]  # fmt: skip
     rows = run.rows("leakage")
     if not rows:
         return []

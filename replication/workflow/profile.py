@@ -122,6 +122,7 @@ class JudgeSection(Section):
     ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
+    ``leak_scores``: those of the twins of :mod:`replication.leak_study`.
 
     ``prunes``: which judge Tables 2 and 3 use: the trained one, the one that reads each prefix
     ``once``, a logistic regression on embeddings, or the reasoner's own states.
@@ -144,6 +145,7 @@ class JudgeSection(Section):
     symmetric: bool = False
     zero_shot_symmetric: bool = False
     zero_shot_scores: Path | None = None
+    leak_scores: Path | None = None
     prunes: Literal["trained", "once", "embeddings", "states"] = "trained"
     rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
         "plain", "focal", "oversampling", "both",
