@@ -33,7 +33,10 @@ TRAINED = "the trained judge of pairs"
 
 
 def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
-    """Return every reader's skill on the pairs of the rollouts, cut by cut, by benchmark."""
+    """Return every reader's skill on the pairs of the rollouts, cut by cut, by benchmark.
+
+    The traces of many benchmarks go by their reasoner's name.
+    """
     found, plan = {}, run.profile.collect
     assert plan is not None
     # Opening a judge hashes its base, so the jobs share one a cut.
@@ -42,7 +45,8 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
         if (ROOT / plan.file(job)).is_file():
             traces = rolled_traces(run, job)
             if skills := _readers(run, job, traces, tokenizer, trained):
-                found[" and ".join(traces.traces.benchmarks)] = skills
+                names = traces.traces.benchmarks
+                found[" and ".join(names) if len(names) < 3 else traces.model] = skills
     return found
 
 

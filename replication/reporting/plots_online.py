@@ -212,6 +212,9 @@ class Shares:
     values: list[Interval]
 
 
+ONE_CUT = 8.0  # percent: shares that lie closer are one place on a wider axis
+
+
 @styled
 def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
     """Return how well readers rank pairs, from the first words to the last that are read.
@@ -235,6 +238,7 @@ def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
 def _share_panel(
     axes: Axes, lines: Sequence[Shares], colours: Mapping[str, Any], lowest: float
 ) -> None:
+    shares = [100 * share for line in lines for share in line.share]
     for i, line in enumerate(lines):
         at = 100 * np.array(line.share) + 0.4 * (i - (len(lines) - 1) / 2)
         middle = np.array([v.value for v in line.values])
@@ -246,4 +250,6 @@ def _share_panel(
             lw=2.4 if top else 1.6, color="black" if top else colours[line.label], label=line.label,
         )  # fmt: skip
     axes.axhline(0.5, color=GREY, lw=1, ls=":")
+    if max(shares) - min(shares) < ONE_CUT:
+        axes.set_xlim(max(0, min(shares) - ONE_CUT), max(shares) + ONE_CUT)
     axes.set(xlabel="share of a trace that is read (%)", ylim=(lowest, 1.02))
