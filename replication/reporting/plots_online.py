@@ -108,17 +108,29 @@ def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
                 x, y, yerr=np.hstack([_bars(v) for v in line.values]), fmt="o-", lw=2, ms=6,
                 capsize=3, color=PALETTE[i], label=line.label,
             )  # fmt: skip
-            for turn, (place, taus) in enumerate(_same_places(line).items()):
-                told = "τ " + (f"{taus[0]:g}" if len(taus) == 1 else f"{taus[0]:g}–{taus[-1]:g}")
-                axes.annotate(told, (x[place], y[place]), fontsize=8,
-                              xytext=((5, 5 - 16 * i), (-5, -11 + 16 * i))[turn % 2],
-                              ha=("left", "right")[turn % 2],
-                              textcoords="offset points", color=PALETTE[i])  # fmt: skip
         axes.set(title=title, xlabel="tokens, % of cons@N")
         axes.margins(x=0.15)
+        _name_thresholds(axes, lines)
     drawn.axes[0].set_ylabel("%")
     _legend_of_all(drawn, ncols=2)
     return drawn
+
+
+def _name_thresholds(axes: Axes, lines: Sequence[ThresholdLine]) -> None:
+    """Write each point's thresholds beside it, moved up where another name stands."""
+    wide, high = (np.ptp(limits) for limits in (axes.get_xlim(), axes.get_ylim()))
+    names = sorted(
+        (100 * line.values[place].value, 100 * line.cost[place].value, taus, i)
+        for i, line in enumerate(lines) for place, taus in _same_places(line).items()
+    )  # fmt: skip
+    taken: list[tuple[float, float]] = []
+    for y, x, taus, i in names:
+        told = "τ " + (f"{taus[0]:g}" if len(taus) == 1 else f"{taus[0]:g}–{taus[-1]:g}")
+        while any(abs(x - a) < 0.15 * wide and abs(y - b) < 0.045 * high for a, b in taken):
+            y += 0.01 * high
+        taken.append((x, y))
+        axes.annotate(told, (x, y), xytext=(6, -7), textcoords="offset points", fontsize=8,
+                      va="center", color=PALETTE[i])  # fmt: skip
 
 
 def _same_places(line: ThresholdLine) -> dict[int, list[float]]:
