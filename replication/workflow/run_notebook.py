@@ -125,6 +125,8 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
             kernel_name="python3", language="python", cwd=root,
             stderr_file=sys.stderr,  # progress bars of long cells, as they move
             progress_bar=sys.stderr.isatty(),
+            # Its sockets stay on this machine; each kernel warns that they are not encrypted.
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip
     except Exception as error:
         if getattr(error, "ename", "") != "LeftOut":
