@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from deepprune_core.reporting.tables import Table
+from deepprune_core.training.start import work_folder
+from deepprune_core.training.state import OtherRunError
 from replication.judges import (
     JudgeSpec,
     is_trained,
@@ -55,12 +58,20 @@ def train_all(run: Run) -> list[Trained]:
 
 
 def train_shown(run: Run) -> Trained | None:
-    """Return a short training of the online judge's row, run now; None if all are run anyway."""
+    """Return a short training of the online judge's row, run now; None if all are run anyway.
+
+    One that is there from other data or settings takes a minute, and is trained again.
+    """
     if run.profile.judge.adapters is None:
         return None
     spec, count = online_spec(run), run.profile.judge.shown_pairs
     out = run.work / "judges" / f"shown-{count}"
-    return Trained(spec, train(run, spec, out=out, pairs=count))
+    try:
+        return Trained(spec, train(run, spec, out=out, pairs=count))
+    except OtherRunError:
+        for folder in (out, work_folder(out)):
+            shutil.rmtree(folder, ignore_errors=True)
+        return Trained(spec, train(run, spec, out=out, pairs=count))
 
 
 def training_panels(

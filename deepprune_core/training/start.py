@@ -41,7 +41,7 @@ def finished_before(out: Path, identity: dict[str, Any]) -> TrainResult | None:
     """Return the result that ``out`` holds already, or None if it is free.
 
     Raises:
-        ValueError: it holds a training of another configuration.
+        OtherRunError: it holds a training of another configuration.
         FileExistsError: it holds something that is no finished training.
     """
     if (out / MANIFEST).is_file():

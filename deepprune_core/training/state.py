@@ -169,7 +169,7 @@ def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
     """Return a finished training's result.
 
     Raises:
-        ValueError: ``out`` holds a training of another configuration; names the keys.
+        OtherRunError: ``out`` holds a training of another configuration; names the keys.
     """
     stored = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     refuse_other_identity({key: stored.get(key) for key in identity}, identity, out)
@@ -184,6 +184,10 @@ def finished_result(out: Path, identity: dict[str, Any]) -> TrainResult:
     )
 
 
+class OtherRunError(ValueError):
+    """A folder holds a training that was started from something else."""
+
+
 # What a kill costs and what is logged, not what comes out.
 NO_MATTER = ("config.checkpoint_every", "config.evaluate_every")
 
@@ -192,7 +196,7 @@ def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path:
     """Refuse to go on with a run that was started from something else.
 
     Raises:
-        ValueError: names the keys that differ.
+        OtherRunError: names the keys that differ.
     """
     found, expected = _flat(found), json.loads(json.dumps(_flat(expected)))
     differing = sorted(
@@ -200,9 +204,9 @@ def refuse_other_identity(found: dict[str, Any], expected: dict[str, Any], path:
     )
     if differing:
         shown = ", ".join(f"{k} ({found.get(k)!r} != {expected.get(k)!r})" for k in differing)
-        raise ValueError(
+        raise OtherRunError(
             f"{path}: expected a run of the same configuration, got other values of {shown}; "
-            "restore them, or choose another output folder"
+            "restore them, choose another output folder, or delete this one"
         )
 
 

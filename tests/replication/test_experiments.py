@@ -13,6 +13,7 @@ from replication.redundancy import redundancy_rows, redundancy_words
 from replication.run import LeftOut, Run, open_run, share_of
 from replication.table2_run import open_online
 from replication.text import span
+from replication.training import train_shown
 from replication.untrained import judge_tokenizer
 from replication.workflow.profile import ROOT, Split, load_profile
 
@@ -138,3 +139,15 @@ def test_another_judge_makes_scores_of_its_own(run):
 def test_an_unknown_judge_is_refused(run):
     with pytest.raises(FileNotFoundError, match="no such folder; a judge is"):
         open_online(given(run, "nowhere/at-all"))
+
+
+def test_a_short_training_of_other_settings_is_trained_again(tmp_path):
+    profile = load_profile(ROOT / "replication" / "profiles" / "mini.yaml")
+    judge = profile.judge.model_copy(update={"shown_pairs": 8, "compiled": False})
+    before = train_shown(Run(profile.model_copy(update={"judge": judge}), tmp_path, tmp_path))
+    other = judge.model_copy(update={"learning_rate": 2 * judge.learning_rate})
+    after = train_shown(Run(profile.model_copy(update={"judge": other}), tmp_path, tmp_path))
+    assert before is not None and after is not None
+    assert before.result.folder == after.result.folder  # the first one is gone
+    manifest = json.loads((after.result.folder / "manifest.json").read_text())
+    assert manifest["config"]["learning_rate"] == other.learning_rate
