@@ -12,7 +12,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepprune_core.reporting.tables import Table, write_atomically
+from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.tables import Table
 from replication.reporting.reference import load_reference
 from replication.workflow.plan import QUESTION_TOKENS
 from replication.workflow.profile import ROOT

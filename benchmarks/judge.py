@@ -23,13 +23,14 @@ import numpy as np
 from deepprune_core.clustering import ClusteringConfig
 from deepprune_core.engines.endpoint_judge import EndpointJudge
 from deepprune_core.engines.vllm_server import vllm_server
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.judge import CausalLMJudge
 from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.judging.loading import load_judge
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.pruner import PruningConfig, StoredQuestion, pair_inputs, replay
-from deepprune_core.reporting.tables import NOTHING, Table, write_atomically
+from deepprune_core.reporting.tables import NOTHING, Table
 from replication.encode_once import at_scale, once_questions, once_scores, open_once
 from replication.run import GradedTraces, Run, graded_traces
 from replication.untrained import judge_tokenizer

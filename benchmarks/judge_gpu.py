@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from deepprune_core.focal import focal_loss
-from deepprune_core.reporting.tables import Table, write_atomically
+from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.tables import Table
 from deepprune_core.training.model import VerdictModel, trainable
 from deepprune_core.training.plan import TrainConfig
 from replication.text import NOTHING

@@ -27,13 +27,14 @@ from deepprune_core.engines.openai import EndpointSettings, open_openai
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm_server import vllm_server
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.contest import Contest, Method, Played, play, share_finished
 from deepprune_core.metrics import bootstrap_mean
 from deepprune_core.peers.deepconf import DeepConfConfig
-from deepprune_core.reporting.tables import Table, write_atomically
+from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Truncation
 from replication.miniature.benchmarks import questions_of

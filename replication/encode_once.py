@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.pair_scores import PairScores, read_pair_scores
 from deepprune_core.judging.score_cache import folder_fingerprint
@@ -81,7 +82,7 @@ def once_folder(run: Run) -> Path:
 
 def has_once(run: Run) -> bool:
     """Return whether the profile has this judge, trained."""
-    there = (once_folder(run) / "manifest.json").is_file()
+    there = (once_folder(run) / MANIFEST).is_file()
     return run.profile.judge.encode_once is not None and there
 
 

@@ -30,6 +30,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from deepprune_core.formats.files import whole_file
 from deepprune_core.judging.encode_once import Text, texts_of
 from deepprune_core.judging.inputs import JudgeInput, first_readings
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
@@ -232,11 +233,9 @@ class StatesHead:
 
     def save(self, path: Path) -> None:
         """Write it as safetensors, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".tmp")
         parts = {name: np.asarray(getattr(self, name), np.float32) for name in PARTS}
-        save_file(parts, fresh, {"lessons": self.lessons})
-        fresh.replace(path)
+        with whole_file(path) as fresh:
+            save_file(parts, fresh, {"lessons": self.lessons})
 
     @classmethod
     def load(cls, path: Path) -> Self:

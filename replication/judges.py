@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.judging.score_cache import CachedJudge, ScoreCache, folder_fingerprint
@@ -97,14 +98,14 @@ def shipped_folder(run: Run, spec: JudgeSpec) -> Path | None:
 def adapter_folder(run: Run, spec: JudgeSpec) -> Path:
     """Return the folder of a trained judge: the shipped one, else the run's own."""
     shipped = shipped_folder(run, spec)
-    if shipped is not None and (shipped / "manifest.json").is_file():
+    if shipped is not None and (shipped / MANIFEST).is_file():
         return shipped
     return run.work / "judges" / spec.name
 
 
 def is_trained(run: Run, spec: JudgeSpec) -> bool:
     """Return whether a judge is there to be used."""
-    return (adapter_folder(run, spec) / "manifest.json").is_file()
+    return (adapter_folder(run, spec) / MANIFEST).is_file()
 
 
 def training_pairs(run: Run, spec: JudgeSpec, limit: int) -> tuple[GradedTraces, PairSet]:

@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepprune_core.answers import grade_all
+from deepprune_core.formats.files import whole_file
 from deepprune_core.judging.pair_data import JudgeData, judge_data
 from deepprune_core.metrics import Interval, auroc, bootstrap
 from deepprune_core.pairs import all_pairs
-from deepprune_core.reporting.tables import Table, write_atomically, write_table
+from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Tokenizer
 from replication.judges import (
     base_model,
@@ -151,9 +152,8 @@ def write_scores(path: Path, data: Sequence[JudgeData], found: Scored) -> None:
         {"questions": pa.string(), "seed": pa.int32(), "scores": pa.list_(pa.float32())},
         metadata={NAME: json.dumps({"asked": digest_of(data)})},
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema), sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())
+    with whole_file(path) as fresh:
+        pq.write_table(pa.Table.from_pylist(rows, schema), fresh, compression="zstd")
 
 
 def read_scores(path: Path, data: Sequence[JudgeData]) -> Scored:

@@ -20,12 +20,12 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from deepprune_core.engines.trace_log import sole_writer
+from deepprune_core.formats.files import MANIFEST, write_atomically
 from deepprune_core.judging.encode_once import HEAD
 from deepprune_core.judging.pair_scores import file_digest
-from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.training.compress import compress_adapter
 from deepprune_core.training.sharding import part
-from deepprune_core.training.state import HISTORY, MANIFEST
+from deepprune_core.training.state import HISTORY
 from deepprune_core.truncation import Truncation
 from replication.encode_once import (
     at_scale,

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from deepprune_core.answers import extract_answer
 from deepprune_core.engines.sampler import SamplingJob, remove_work, sample_traces
+from deepprune_core.formats.files import whole_file
 from deepprune_core.traces import Question, TraceSet
 from replication.rollouts import (
     Prefixed,
@@ -104,10 +105,8 @@ def add_rollouts(target: Path, prefixes: list[Prefixed], ends: TraceSet) -> None
         }
         for prefix, group in zip(prefixes, ends.traces, strict=True)
     ]  # fmt: skip
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(target.name + ".tmp")
-    pq.write_table(pa.Table.from_pylist([*known, *new], SCHEMA), fresh, compression="zstd")
-    fresh.replace(target)
+    with whole_file(target) as fresh:
+        pq.write_table(pa.Table.from_pylist([*known, *new], SCHEMA), fresh, compression="zstd")
 
 
 SCHEMA = pa.schema({

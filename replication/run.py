@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from deepprune_core.answers import GradedQuestion, grade_all
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.formats.trace_files import read_traces
 from deepprune_core.pairs import PairSet, all_pairs
-from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.traces import TraceSet
 from deepprune_core.truncation import count_reasoning_words
 from replication.workflow.profile import ROOT, Cuts, Profile, Split, load_profile

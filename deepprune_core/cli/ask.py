@@ -16,10 +16,10 @@ from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_li
 from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.openai import OpenAIEngine
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.deepprune import DeepPrune
 from deepprune_core.live.result import Event, PrunedAnswer
-from deepprune_core.reporting.tables import write_atomically
 from deepprune_core.reporting.visible import visible
 
 

@@ -93,7 +93,7 @@ def score(
     seed: int = 0,
 ) -> None:
     """Write the judge's score of every pair: question, both traces, score, whether they agree."""
-    from deepprune_core.reporting.tables import write_atomically
+    from deepprune_core.formats.files import write_atomically
 
     found, scores = _scored(traces, judge, judge_base, cut, pairs_per_question, tokenizer, seed)
     lines = [

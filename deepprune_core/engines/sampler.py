@@ -17,6 +17,7 @@ from deepprune_core.answers import extract_answer
 from deepprune_core.engines.base import Chunk, Engine, Request, SamplingConfig, trace_seed
 from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.trace_log import TraceLog, sole_writer
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.traces import Question, Trace, TraceSet
 from deepprune_core.truncation import Tokenizer
 
@@ -112,10 +113,7 @@ def _claim(work: Path, job: SamplingJob) -> None:
         differing = sorted(key for key in mine if mine[key] != theirs.get(key))
         if differing:
             raise ValueError(f"{work}: holds another job's work ({differing} differ); remove it")
-    work.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(mine))
-    fresh.replace(path)
+    write_atomically(path, json.dumps(mine))
 
 
 async def _sample(

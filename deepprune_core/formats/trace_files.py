@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from deepprune_core.formats import foreign
 from deepprune_core.formats.fields import first_of, gold_of
+from deepprune_core.formats.files import whole_file
 from deepprune_core.formats.read_report import ReadReport, counted
 from deepprune_core.formats.records import TraceFileError, archive_records, json_records
 from deepprune_core.traces import Question, Trace, TraceSet
@@ -173,10 +173,8 @@ def write_parquet(traces: TraceSet, path: Path) -> None:
         "questions": [question.__dict__ for question in traces.questions],
     }
     table = pa.table(columns).replace_schema_metadata({b"deepprune": json.dumps(header).encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".tmp")
-    pq.write_table(table, fresh, compression="zstd", compression_level=19)
-    os.replace(fresh, path)
+    with whole_file(path) as fresh:
+        pq.write_table(table, fresh, compression="zstd", compression_level=19)
 
 
 def read_parquet(path: Path) -> TraceSet:

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judge import CausalLMJudge, weights_digest
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, load_head
 from deepprune_core.judging.prompts import JudgePrompt
-
-MANIFEST = "manifest.json"
 
 
 def load_causal_lm(

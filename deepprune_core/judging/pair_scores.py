@@ -8,12 +8,13 @@ lengths. The file names the judge's weights and the trace files; others are refu
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+
+from deepprune_core.formats.files import whole_file
 
 MARGIN_STEP = 1e-3
 
@@ -77,10 +78,8 @@ class PairScores:
                 "tokens": [_packed(self.rows[key][1]) for key in keys],
             }
         ).replace_schema_metadata({b"pair_scores": json.dumps(header).encode()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".tmp")
-        pq.write_table(table, fresh, compression="zstd", compression_level=19)
-        os.replace(fresh, path)
+        with whole_file(path) as fresh:
+            pq.write_table(table, fresh, compression="zstd", compression_level=19)
 
 
 def read_pair_scores(path: Path, fingerprint: str, sources: dict[str, str]) -> PairScores:

@@ -7,7 +7,6 @@ from the first use on: a warm cache gives the same bits as a cold one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from itertools import chain
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from deepprune_core.formats.files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,13 +123,8 @@ class ScoreCache:
             ],
             schema=_schema(),
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
+        with whole_file(self.path) as fresh:
             pq.write_table(table, fresh, compression="zstd")
-            os.replace(fresh, self.path)
-        finally:
-            fresh.unlink(missing_ok=True)
         self.num_unsaved = 0
 
     def _read(self) -> dict[bytes, tuple[float, int]]:

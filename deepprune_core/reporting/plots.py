@@ -16,7 +16,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.reporting.visible import shortened
 
 PALETTE = sns.color_palette("colorblind")

@@ -19,7 +19,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from deepprune_core.reporting.tables import read_cells, write_atomically
+from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.tables import read_cells
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 16  # a table of more rows is folded

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from deepprune_core.formats.files import write_atomically
 
 NOTHING = "–"
 _LATEX = {
@@ -16,18 +17,6 @@ _LATEX = {
     "±": r"$\pm$", "−": r"$-$", "\u202f": r"\,", "∞": r"$\infty$", "→": r"$\to$", "α": r"$\alpha$",
     "γ": r"$\gamma$", "…": r"\ldots{}",
 }  # fmt: skip
-
-
-def write_atomically(path: Path, text: str | bytes) -> Path:
-    """Write a file under a temporary name, then move it in place; return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        fresh.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return path
 
 
 class Estimate(str):

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judge import weights_digest
 from deepprune_core.judging.prompts import JudgePrompt
 from deepprune_core.training.plan import TrainConfig
-from deepprune_core.training.state import MANIFEST, LabelledPairs, TrainResult, finished_result
+from deepprune_core.training.state import LabelledPairs, TrainResult, finished_result
 
 
 def identity_of(

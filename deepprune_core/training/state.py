@@ -19,9 +19,10 @@ import numpy as np
 from safetensors.torch import save_file
 from torch import Tensor
 
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judge import JudgeInput
 
-HISTORY, MANIFEST = "history.csv", "manifest.json"
+HISTORY = "history.csv"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepprune_core.reporting.tables import NOTHING, Table, write_atomically
+from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.tables import NOTHING, Table
 from replication.reporting.evidence import (
     CONFIRMED,
     OPEN,

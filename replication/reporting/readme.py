@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from deepprune_core.reporting.tables import write_atomically
+from deepprune_core.formats.files import write_atomically
 from replication.reporting.evidence import RunTables
 from replication.reporting.findings import brief
 

@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
+from deepprune_core.formats.files import whole_file
 from deepprune_core.formats.public import CONVERTERS
 from deepprune_core.formats.trace_files import TraceFileError, read_traces, write_parquet
 from deepprune_core.traces import TraceSet
@@ -152,10 +153,11 @@ def _download(name: str, wanted: PublicSet, path: str, to: Path, given: Path | N
     if to.is_file():
         return to
     url = f"{HOST}/{wanted.repository}/raw/{wanted.commit}/{path}"
-    to.parent.mkdir(parents=True, exist_ok=True)
-    fresh = to.with_name(to.name + ".tmp")
     try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=60) as answer:
+        with (
+            whole_file(to) as fresh,
+            httpx.stream("GET", url, follow_redirects=True, timeout=60) as answer,
+        ):
             answer.raise_for_status()
             size = int(answer.headers.get("content-length", 0)) or None
             with fresh.open("wb") as file, tqdm(
@@ -170,7 +172,6 @@ def _download(name: str, wanted: PublicSet, path: str, to: Path, given: Path | N
             f"{name}: {url} cannot be fetched ({error.__class__.__name__}); put the converted file "
             f"at {where}"
         ) from None
-    fresh.rename(to)
     return to
 
 

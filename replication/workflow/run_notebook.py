@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deepprune_core.engines.trace_log import sole_writer
+from deepprune_core.formats.files import write_atomically
 from replication.workflow.announce import seconds_file
 from replication.workflow.notebook_sources import ROOT, make_rule, notebook_code, sources
 
@@ -137,16 +138,11 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
     os.replace(running, executed)
     seconds = time.monotonic() - started
     print(f"{notebook.name}: {seconds:.0f} s", flush=True)
-    _write(seconds_file(build, notebook), f"{seconds:.1f}\n")
-    _write(stamp.with_suffix(".d"), make_rule(stamp, sources(notebook_code(source), root)))
-    _write(stamp, f"{notebook.name}\n")
+    write_atomically(seconds_file(build, notebook), f"{seconds:.1f}\n")
+    needs = make_rule(stamp, sources(notebook_code(source), root))
+    write_atomically(stamp.with_suffix(".d"), needs)
+    write_atomically(stamp, f"{notebook.name}\n")
     return executed
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def main(arguments: list[str] | None = None) -> int:

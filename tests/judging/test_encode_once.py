@@ -14,9 +14,10 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from deepprune_core.engines.named_judges import open_named_judge
+from deepprune_core.formats.files import MANIFEST
 from deepprune_core.judging.encode_once import HEAD, EncodeOnceJudge, PairHead, load_head, texts_of
 from deepprune_core.judging.inputs import JudgeInput, TokenMeter, reading_tokens
-from deepprune_core.judging.loading import MANIFEST, load_encode_once
+from deepprune_core.judging.loading import load_encode_once
 from deepprune_core.judging.prompts import plain_prompt
 from deepprune_core.judging.same_text import SameTextJudge
 from deepprune_core.live.stored import judged_pairs

@@ -137,7 +137,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     cache.put(cache.key(PAIRS[1]), 0.5, 3)
-    monkeypatch.setattr("deepprune_core.judging.score_cache.os.replace", disk_full)
+    monkeypatch.setattr("os.replace", disk_full)
     with pytest.raises(OSError, match="space"):
         cache.save()
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

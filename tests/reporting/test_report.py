@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepprune_core.formats.files import write_atomically
 from deepprune_core.reporting.report import (
     CAPTIONS,
     LONG,
@@ -18,7 +19,7 @@ from deepprune_core.reporting.report import (
     section_of,
     write_report,
 )
-from deepprune_core.reporting.tables import Table, write_atomically, write_table
+from deepprune_core.reporting.tables import Table, write_table
 
 PNG = b"\x89PNG\r\n\x1a\n made up \xfb\xff"
 

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepprune_core.reporting.tables import (
-    Estimate,
-    Table,
-    latex,
-    read_cells,
-    write_atomically,
-    write_table,
-)
+from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.tables import Estimate, Table, latex, read_cells, write_table
 
 BUSY = Table(
     "busy",
