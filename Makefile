@@ -24,6 +24,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 endif
 PROFILE_FILE := replication/profiles/$(PROFILE).yaml
+PARENT := $(shell sed -n 's,^parent: *\([a-z-]*\).*,replication/profiles/\1.yaml,p' $(PROFILE_FILE) 2> /dev/null)
 
 # Progress bars write a line every ten seconds at most where nobody watches.
 ifeq ($(MAKE_TERMERR),)
@@ -72,9 +73,9 @@ STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n
 ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done
 endif
-JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) 2> /dev/null | sort -u)
+JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) $(PARENT) 2> /dev/null | sort -u)
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
-ROOMS := $(filter-out data/public/,$(shell grep -os 'data/[a-z]*/' $(PROFILE_FILE) | sort -u))
+ROOMS := $(filter-out data/public/,$(shell grep -ohs 'data/[a-z]*/' $(PROFILE_FILE) $(PARENT) | sort -u))
 # Sampling in progress is not data yet.
 DATA := $(wildcard data/*.yaml) $(TRACES) $(if $(ROOMS),$(shell find $(ROOMS) \
 	\( -name '.?*' -o -name '*.work' \) -prune -o -type f -print 2> /dev/null | sort))
@@ -139,7 +140,7 @@ announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took la
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
-$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(PARENT) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
 	@$(PY) -m replication.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)

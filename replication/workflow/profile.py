@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
@@ -279,11 +279,20 @@ def load_profile(path: Path) -> Profile:
     """Return the profile in a YAML file.
 
     ``${DEEPPRUNE_TRACES}`` in the file stands for the trace file given to ``make``, and
-    ``${DEEPPRUNE_JUDGE}`` for the judge, which may be left out.
+    ``${DEEPPRUNE_JUDGE}`` for the judge, which may be left out. ``parent: mini`` takes over all
+    that the profile beside it says and this one does not; null takes a key away.
 
     Raises:
         ProfileError: no such file, not YAML, an unknown key or a value of the wrong kind.
     """
+    try:
+        return Profile.model_validate(_content(path))
+    except ValidationError as error:
+        raise ProfileError(f"{path}: {_first_fault(error)}") from None
+
+
+def _content(path: Path) -> Any:
+    """Return what a profile's file says, its parent's included."""
     if not path.is_file():
         known = sorted(p.stem for p in (ROOT / "replication" / "profiles").glob("*.yaml"))
         raise ProfileError(f"{path}: no such profile; there are {', '.join(known)}")
@@ -301,10 +310,25 @@ def load_profile(path: Path) -> Profile:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ProfileError(f"{path}: not YAML ({str(error).splitlines()[0]}); mend it") from None
-    try:
-        return Profile.model_validate(data)
-    except ValidationError as error:
-        raise ProfileError(f"{path}: {_first_fault(error)}") from None
+    if not isinstance(data, dict) or "parent" not in data:
+        return data
+    parent = path.with_name(f"{data.pop('parent')}.yaml")
+    if parent == path:
+        raise ProfileError(f"{path}: expected another profile as parent, got itself; name another")
+    return _laid_over(data, _content(parent))
+
+
+def _laid_over(mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Return ``theirs`` with the values of ``mine``, section by section; None takes a key away."""
+    found = dict(theirs)
+    for key, value in mine.items():
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = _laid_over(value, found[key])
+        elif value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
 
 
 def _first_fault(error: ValidationError) -> str:

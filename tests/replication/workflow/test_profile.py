@@ -59,3 +59,24 @@ def test_a_model_that_is_fetched_first_is_named_with_its_command() -> None:
         model_place("build/models/qwen-99b")
     assert model_place("Qwen/Qwen2.5-Coder-1.5B-Instruct") == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
     assert model_place("data/miniature/models/birch") == ROOT / "data/miniature/models/birch"
+
+
+def test_a_profile_takes_over_what_its_parent_says(tmp_path):
+    (tmp_path / "base.yaml").write_text(
+        "name: base\ncaption: a\ntraces: {redundancy: [a.parquet], test_per_question: 6}\n"
+        "judge: {base: some/model, gamma: 3.0}\n"
+    )
+    child = tmp_path / "child.yaml"
+    child.write_text(
+        "parent: base\nname: child\ntraces: {test_per_question: 2}\njudge: {base: null}\n"
+    )
+    found = load_profile(child)
+    assert (found.name, found.caption) == ("child", "a")
+    assert found.traces.redundancy == (Path("a.parquet"),) and found.traces.test_per_question == 2
+    assert found.judge.gamma == 3.0 and found.judge.base is None
+    child.write_text("parent: child\nname: child\n")
+    with pytest.raises(ProfileError, match="got itself"):
+        load_profile(child)
+    child.write_text("parent: nobody\nname: child\n")
+    with pytest.raises(ProfileError, match=r"nobody\.yaml: no such profile"):
+        load_profile(child)
