@@ -126,8 +126,9 @@ figures: $(STAMPS) ## Run all notebooks, without the report
 
 report: $(REPORT) ## Write the report of a run, running what it needs
 
-$(REPORT): $(STAMPS) $(wildcard deepprune_core/reporting/*.py deepprune_core/reporting/templates/*)
+$(REPORT): $(STAMPS) $(wildcard deepprune_core/reporting/*.py deepprune_core/reporting/templates/* replication/reporting/*.py)
 	$(if $(NOTEBOOKS),,$(error no notebooks in notebooks/))
+	@$(PY) -m replication.reporting.findings --of $(FIGURES) --name $(PROFILE)
 	$(PY) -m deepprune_core.reporting.report $(FIGURES)
 	@touch $@ $(BUILD)/.fresh
 

@@ -136,11 +136,12 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class First:
-    """The first screen: what was run, the findings beside the paper's, and one figure."""
+    """The first screen: what was run, claims with their verdicts, one figure, more numbers."""
 
     about: str
     findings: tuple[tuple[str, str, str], ...]
     lead: Picture | None = None
+    claims: ReportTable | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ def fill(
 def first_screen(folder: Path) -> First:
     """Return the first screen from ``headlines/``; empty where there are none.
 
+    ``headlines/claims.csv`` holds the claims, each ``NN.jsonl`` a notebook's numbers.
+
     Raises:
         ReportError: a file of headlines cannot be read.
     """
@@ -249,7 +252,9 @@ def first_screen(folder: Path) -> First:
     about = folder / "headlines" / "about.txt"
     told = about.read_text(encoding="utf-8").strip() if about.is_file() else ""
     leads = [folder / f"{name}.png" for name in LEADS]
-    return First(told, tuple(rows), next((picture(p) for p in leads if p.is_file()), None))
+    lead = next((picture(p) for p in leads if p.is_file()), None)
+    claims = folder / "headlines" / "claims.csv"
+    return First(told, tuple(rows), lead, read_table(claims) if claims.is_file() else None)
 
 
 def picture(path: Path) -> Picture:

@@ -165,6 +165,19 @@ def brief(runs: list[RunTables]) -> str:
     ).to_markdown()  # fmt: skip
 
 
+def own_claims(run: RunTables) -> Table:
+    """Return the main claims that a run says something of, a line a claim."""
+    rows = [
+        (claim.text, claim.paper, *in_short(run, found))
+        for claim in claims(load_reference())
+        if claim.brief and (found := claim.check(run))
+    ]
+    return Table(
+        "claims", "What the paper claims, and what came out here.",
+        ("claim", "paper", "ours", "verdict"), tuple(rows),
+    )  # fmt: skip
+
+
 def in_short(run: RunTables, found: list[Evidence]) -> tuple[str, str]:
     """Return our number, or the range of several, and the verdict; of how many, if they differ."""
     if not found:
@@ -212,7 +225,16 @@ def main(arguments: list[str] | None = None) -> None:
         default=[Path("figures") / name for name in ("small", "real", "mini")],
     )
     parser.add_argument("--out", type=Path, default=Path("docs/findings.md"))
+    parser.add_argument("--of", type=Path, metavar="RUN", help="only this run's, for its report")
+    parser.add_argument(
+        "--name", default="", help="the run's profile, if its folder is not named so"
+    )
     options = parser.parse_args(arguments)
+    if options.of:
+        told = own_claims(RunTables(options.of, options.name))
+        if told.rows:
+            write_atomically(options.of / "headlines" / "claims.csv", told.to_csv())
+        return
     write_atomically(options.out, rendered([RunTables(folder) for folder in options.runs]))
 
 

@@ -78,6 +78,14 @@ def test_the_first_screen_sets_ours_beside_the_papers(folder: Path) -> None:
     assert "<td>AUROC &lt;x&gt;</td><td>0.87</td><td>0.81</td>" in before
 
 
+def test_claims_stand_first_and_numbers_are_folded(folder: Path) -> None:
+    write_atomically(folder / "headlines" / "04.jsonl", '["AUROC", "0.87", "0.81"]\n')
+    write_atomically(folder / "headlines" / "claims.csv", "claim,verdict\n<it> saves,fails here\n")
+    found = write_report(folder, "t").read_text()
+    assert found.index("&lt;it&gt; saves") < found.index("More numbers") < found.index("0.81")
+    assert 'id="claims-caption"' not in found  # no section shows it once more
+
+
 def test_the_figure_of_the_first_screen_stands_there_alone(folder: Path) -> None:
     write_atomically(folder / "known.png", PNG)
     text = page(folder)
