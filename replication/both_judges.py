@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import Table
-from replication.encode_once import NAME
+from replication.encode_once import once_result
 from replication.judges import online_spec, test_data
 from replication.paired import paired_difference
 from replication.run import Run
@@ -35,7 +35,7 @@ def compare_judges(run: Run, once: EncodeOnceJudge) -> BothJudges:
     cut, tokenizer = run.cuts.online(), once.encoder.tokenizer
     data = test_data(run, cut, tokenizer)
     pairwise = knowing_judge(run, online_spec(run), data, run.work / "scores" / "both.parquet")
-    paired, alone = assess(run, PAIRWISE, pairwise, data, cut), assess(run, NAME, once, data, cut)
+    paired, alone = assess(run, PAIRWISE, pairwise, data, cut), once_result(run, once)
     pairwise.save()
     return BothJudges(paired, alone, paired_difference(run, alone, paired))
 

@@ -22,11 +22,13 @@ from replication.judges import (
     labelled,
     online_spec,
     refuse_difference,
+    test_data,
     training_pairs,
     validation_data,
 )
 from replication.online import stored_questions
 from replication.run import GradedTraces, Run
+from replication.skill import JudgeResult, assess_scores
 from replication.stored_scores import score_everything, sources_of
 from replication.threshold import chosen_tau
 from replication.workflow.profile import ROOT
@@ -168,18 +170,30 @@ def refuse_foreign(
         ValueError: stored scores and weights do not belong together.
     """
     cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
-    rows = run.rng("check", NAME).permutation(len(traces.pairs))[:CHECKED]
-    chosen = traces.pairs.take(np.sort(rows))
-    data = judge_data(traces.traces, chosen, cut, tokenizer)
-    groups = traces.traces.traces
-    known = []
-    for q, i, j in zip(
-        chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True
-    ):
-        found = stored.get(traces.model, traces.traces.questions[q].question_id, len(groups[q]))
+    rows = np.sort(run.rng("check", NAME).permutation(len(traces.pairs))[:CHECKED])
+    data = judge_data(traces.traces, traces.pairs.take(rows), cut, tokenizer)
+    known = stored_pairs(stored, traces)[rows]
+    refuse_difference(known, judge.score(data.inputs), BF16_TOLERANCE, what)
+
+
+def once_result(run: Run, judge: EncodeOnceJudge) -> JudgeResult:
+    """Return this judge's result on the unseen reasoners, from the stored scores."""
+    cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
+    stored = once_scores(run, judge, run.unseen)
+    scores = [stored_pairs(stored, one) for one in run.unseen]
+    return assess_scores(run, NAME, scores, test_data(run, cut, tokenizer), cut)
+
+
+def stored_pairs(stored: PairScores, traces: GradedTraces) -> np.ndarray:
+    """Return the scores of all gradable pairs of some traces: (pairs,)."""
+    groups, known = traces.traces.traces, {}
+    for q in np.unique(traces.pairs.question).tolist():
+        name = traces.traces.questions[q].question_id
+        found = stored.get(traces.model, name, len(groups[q]))
         assert found is not None  # all pairs have just been scored
-        known.append(found[0][i, j])
-    refuse_difference(np.array(known), judge.score(data.inputs), BF16_TOLERANCE, what)
+        known[q] = found[0]
+    rows = zip(traces.pairs.question, traces.pairs.first, traces.pairs.second, strict=True)
+    return np.array([known[q][i, j] for q, i, j in rows])
 
 
 def once_questions(
@@ -193,6 +207,14 @@ def once_questions(
 
 
 def once_tau(run: Run, judge: EncodeOnceJudge) -> float:
+    """Return the τ that suits this judge: what its manifest says, else chosen now."""
+    from deepprune_core.judging.loading import saved_tau
+
+    tau = saved_tau(once_folder(run))
+    return choose_once_tau(run, judge) if tau is None else tau
+
+
+def choose_once_tau(run: Run, judge: EncodeOnceJudge) -> float:
     """Return the τ that suits this judge, chosen on the development questions."""
     dev = run.teaching("development")
     seen = stored_questions(dev, judge, run.cuts.online(), judge.encoder.tokenizer)

@@ -29,12 +29,12 @@ from deepprune_core.training.state import HISTORY
 from deepprune_core.truncation import Truncation
 from replication.encode_once import (
     at_scale,
+    choose_once_tau,
     has_once,
     once_folder,
     once_name,
     once_scores,
     once_settings,
-    once_tau,
     open_once,
     train_once,
 )
@@ -172,7 +172,7 @@ def make_once(run: Run) -> None:
     result = train_once(run, made)
     publish(made, target)
     manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    manifest["tau"] = once_tau(run, open_once(run))  # `--judge FOLDER` takes it from there
+    manifest["tau"] = choose_once_tau(run, open_once(run))  # `--judge FOLDER` takes it from there
     write_atomically(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     print(f"{target.name}: validation AUROC {result.validation_auroc:.3f}", flush=True)
 
@@ -207,10 +207,15 @@ def score_states(run: Run) -> None:
 
 
 def score_once(run: Run) -> None:
-    """Score all pairs of as many traces as notebook 08 replays, saving as it goes."""
+    """Score all pairs of the tests, and of as many traces as notebook 08 replays."""
     large, scores = at_scale(run), once_settings(run).scores
     if scores is not None:
-        once_scores(large, open_once(run), large.online, ROOT / scores)
+        once_scores(large, open_once(run), (*large.online, *unmet(run)), ROOT / scores)
+
+
+def unmet(run: Run) -> list[GradedTraces]:
+    """Return the reasoners that only test judges."""
+    return [one for one in run.unseen if one.model not in {other.model for other in run.online}]
 
 
 def chosen(parser: argparse.ArgumentParser, run: Run, names: list[str]) -> tuple[JudgeSpec, ...]:

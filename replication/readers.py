@@ -7,6 +7,7 @@ penalty is chosen on the development questions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from deepprune_core.judging.sentence_bert import open_encoder
 from deepprune_core.metrics import Interval, auroc
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
-from replication.encode_once import NAME, has_once, open_once
+from replication.encode_once import NAME, has_once, once_result, open_once
 from replication.judges import test_data
 from replication.own_states import COSINE, states_judges
 from replication.own_states import NAME as OWN_STATES
@@ -138,9 +139,7 @@ def reading_once(run: Run) -> list[JudgeResult]:
     """Return the result of the judge that reads each prefix once, where the profile has it."""
     if not has_once(run):
         return []
-    judge, cut = open_once(run), run.cuts.online()
-    data = test_data(run, cut, judge.encoder.tokenizer)
-    return [assess(run, f"{NAME}: each prefix read once", judge, data, cut)]
+    return [replace(once_result(run, open_once(run)), name=f"{NAME}: each prefix read once")]
 
 
 def readers_table(

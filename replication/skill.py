@@ -145,7 +145,15 @@ def assess(
     run: Run, name: str, judge: Judge, data: Sequence[JudgeData], cut: Truncation, row: str = ""
 ) -> JudgeResult:
     """Return a judge's result on the test pairs of all unseen reasoners."""
-    parts = tuple(tested(run, part, judge.score(part.inputs)) for part in data)
+    return assess_scores(run, name, [judge.score(part.inputs) for part in data], data, cut, row)
+
+
+def assess_scores(
+    run: Run, name: str, scores: Sequence[np.ndarray], data: Sequence[JudgeData], cut: Truncation,
+    row: str = "",
+) -> JudgeResult:  # fmt: skip
+    """Return the same from scores that are there, (pairs,) a reasoner."""
+    parts = tuple(tested(run, *part) for part in zip(data, scores, strict=True))
     return JudgeResult(name, cut, row, parts, *average(run, parts))
 
 

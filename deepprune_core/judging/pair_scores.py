@@ -85,8 +85,8 @@ class PairScores:
 def read_pair_scores(path: Path, fingerprint: str, sources: dict[str, str]) -> PairScores:
     """Return the scores in a file; an empty set if there is no file.
 
-    ``sources``: the digests of each model's trace files, joined by ``+``. Scores of some of the
-    files are good where others have come since.
+    ``sources``: the digests of each model's trace files, joined by ``+``. Scores are good where
+    they are of some of these files, or of these and others.
 
     Raises:
         ValueError: no file of pair scores, or of another judge, or of other traces.
@@ -103,13 +103,16 @@ def read_pair_scores(path: Path, fingerprint: str, sources: dict[str, str]) -> P
         raise ValueError(f"{path}: no file of pair scores ({error}); delete it") from None
     if header["fingerprint"] != fingerprint:
         raise ValueError(f"{path}: scores of another judge or setting; delete it to score anew")
-    other = sorted(
-        model for model, digest in header["sources"].items()
-        if not set(digest.split("+")) <= set(sources.get(model, digest).split("+"))
-    )  # fmt: skip
+    both, other = {**sources, **header["sources"]}, []
+    for model in header["sources"].keys() & sources.keys():
+        theirs, mine = (set(d[model].split("+")) for d in (header["sources"], sources))
+        if theirs < mine:
+            both[model] = sources[model]
+        elif not mine <= theirs:
+            other.append(model)
     if other:
-        raise ValueError(f"{path}: scores of other traces of {', '.join(other)}; delete it")
-    found = PairScores(fingerprint, {**header["sources"], **sources})
+        raise ValueError(f"{path}: scores of other traces of {', '.join(sorted(other))}; delete it")
+    found = PairScores(fingerprint, both)
     for row in table.to_pylist():
         margins = np.frombuffer(row["margins"], np.int16)
         found.rows[(row["model"], row["question_id"])] = (margins, _unpacked(row["tokens"]))

@@ -43,6 +43,9 @@ def test_scores_of_another_judge_or_other_traces_are_refused(tmp_path: Path) -> 
         read_pair_scores(tmp_path / "s.parquet", "judge", {**SOURCES, "oak": "ee"})
     grown = {**SOURCES, "oak": f"{SOURCES['oak']}+ee"}  # a second file of the same reasoner
     assert read_pair_scores(tmp_path / "s.parquet", "judge", grown).sources == grown
+    whole = read_pair_scores(tmp_path / "s.parquet", "judge", grown)
+    whole.write(tmp_path / "grown.parquet")  # asked about some of the files, it stays whole
+    assert read_pair_scores(tmp_path / "grown.parquet", "judge", SOURCES).sources == grown
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(ValueError, match=r"bad\.parquet: no file of pair scores"):
         read_pair_scores(tmp_path / "bad.parquet", "judge", SOURCES)
