@@ -13,6 +13,13 @@ from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
 
 
+def legend_of_all(drawn: Figure, ncols: int) -> None:
+    """Put one legend below all panels; what is missing from some is gathered from the others."""
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
+    shown = {label: handle for panel in pairs for handle, label in panel}
+    drawn.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=ncols)
+
+
 @dataclass(frozen=True)
 class Dot:
     """One value with its interval (None where the source gives none).
@@ -105,18 +112,21 @@ def training_curves(groups: Mapping[str, Sequence[History]]) -> Figure:
     """Return losses (top) and validation AUROC (bottom), one column a group."""
     drawn = figure(len(groups), 2, size=(5.0, 3.0))
     grid = np.array(drawn.axes).reshape(2, len(groups))
+    labels = dict.fromkeys(run.label for histories in groups.values() for run in histories)
+    colours = {label: PALETTE[i] for i, label in enumerate(labels)}
     for column, (title, histories) in enumerate(groups.items()):
         top, bottom = grid[:, column]
-        for i, run in enumerate(histories):
-            top.plot(run.pairs, run.loss, color=PALETTE[i], alpha=0.18, lw=1)
-            top.plot(run.pairs, _smooth(run.loss), color=PALETTE[i], lw=2, label=run.label)
-            seen = ~np.isnan(run.auroc)
-            bottom.plot(run.pairs[seen], run.auroc[seen], "o-", color=PALETTE[i], lw=2, ms=4)
+        for run in histories:
+            colour, seen = colours[run.label], ~np.isnan(run.auroc)
+            top.plot(run.pairs, run.loss, color=colour, alpha=0.18, lw=1)
+            top.plot(run.pairs, _smooth(run.loss), color=colour, lw=2, label=run.label)
+            bottom.plot(run.pairs[seen], run.auroc[seen], "o-", color=colour, lw=2, ms=4)
         top.set(title=title, yscale="log")
         bottom.axhline(0.5, color=GREY, lw=1, ls=":")
-        bottom.set(xlabel="training pairs read")
+        bottom.set(xlabel="training pairs read", xlim=top.get_xlim())
         bottom.xaxis.set_major_locator(MaxNLocator(4))
-        top.legend(fontsize=9)
+        top.xaxis.set_major_locator(MaxNLocator(4))
+    legend_of_all(drawn, ncols=3)
     grid[0, 0].set_ylabel("loss (nats)")
     grid[1, 0].set_ylabel("validation AUROC")
     return drawn

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
+from replication.reporting.plots import legend_of_all
 
 # Marker and colour of a method; the first that its name begins with counts.
 LOOKS = {
@@ -59,15 +60,8 @@ def gain_panels(panels: Mapping[str, Sequence[Point]]) -> Figure:
         axes.set(title=title, xlim=(0.85 * left, 1.18 * right), ylim=(low - 1, high + 1),
                  xlabel="tokens, % of cons@N (log scale)")  # fmt: skip
     drawn.axes[0].set_ylabel("accuracy minus that of a plain vote\nof the same tokens (points)")
-    _legend_of_all(drawn, ncols=2 if len(panels) == 1 else 4)
+    legend_of_all(drawn, ncols=2 if len(panels) == 1 else 4)
     return drawn
-
-
-def _legend_of_all(drawn: Figure, ncols: int) -> None:
-    """Put one legend below all panels; what is missing from some is gathered from the others."""
-    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
-    shown = {label: handle for panel in pairs for handle, label in panel}
-    drawn.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=ncols)
 
 
 def _gain(axes: Axes, point: Point) -> None:
@@ -112,7 +106,7 @@ def threshold_lines(panels: Mapping[str, Sequence[ThresholdLine]]) -> Figure:
         axes.margins(x=0.15)
         _name_thresholds(axes, lines)
     drawn.axes[0].set_ylabel("%")
-    _legend_of_all(drawn, ncols=2)
+    legend_of_all(drawn, ncols=2)
     return drawn
 
 
@@ -243,7 +237,7 @@ def share_lines(panels: Mapping[str, Sequence[Shares]]) -> Figure:
     drawn.axes[-1].text(1.01, 0.5, "chance", color=GREY, va="center", fontsize=9,
                         transform=drawn.axes[-1].get_yaxis_transform())  # fmt: skip
     drawn.axes[0].set_ylabel("AUROC within questions")
-    _legend_of_all(drawn, ncols=2)
+    legend_of_all(drawn, ncols=2)
     return drawn
 
 
