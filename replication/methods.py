@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepprune_core.peers.self_consistency import MajorityCurve
+from deepprune_core.peers.slim_sc import ThinkingTraces
 from deepprune_core.peers.stopping import StoppedVote, adaptive_consistency, early_stopping
 from deepprune_core.pruner import PruningConfig, StoredQuestion, symmetric_matrix
 from replication.online import (
@@ -22,6 +23,8 @@ from replication.online import (
 )
 from replication.replays import Replays, play_pruning, play_random
 from replication.run import GradedTraces, Run
+from replication.slim_sc import NAME as SLIM
+from replication.slim_sc import play_slim
 
 CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
 WEIGHTED = "DeepPrune, cluster-weighted"
@@ -52,9 +55,15 @@ class Online:
 
 
 def play_online(
-    run: Run, traces: GradedTraces, questions: Sequence[StoredQuestion], judge_cost: float
+    run: Run,
+    traces: GradedTraces,
+    questions: Sequence[StoredQuestion],
+    judge_cost: float,
+    thinking: Sequence[ThinkingTraces] = (),
 ) -> Online:
     """Return cons@N, its peers, DeepPrune under its rules, its bounds, and the controls.
+
+    ``thinking``: the questions' thoughts, where Slim-SC is among the peers.
 
     ``fast`` is the paper's rule with one fixed representative a cluster. The bounds are an oracle
     judge, who knows which traces agree, and a random one: the judge's own scores, shuffled among
@@ -68,6 +77,8 @@ def play_online(
             cells.append(play_all(run, f"DeepConf-{label}", traces, play))
     for label, rule in STOPPING.items():
         cells.append(play_all(run, label, traces, play_stopping(traces, rule)))
+    if thinking:
+        cells.append(play_all(run, SLIM, traces, play_slim(run, thinking)))
     judges = {
         "": questions,
         ", oracle judge": [oracle_scores(q) for q in questions],

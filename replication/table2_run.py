@@ -35,6 +35,7 @@ from replication.readers import EMBEDDINGS, embedding_judge
 from replication.replays import for_each
 from replication.representatives import Choice, play_choices
 from replication.run import GradedTraces, Run, part_of
+from replication.slim_sc import thinking
 from replication.stored_scores import open_scores, score_everything, sources_of
 from replication.table2 import hero_traces
 from replication.table3 import ThresholdRow, threshold_rows
@@ -231,7 +232,9 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
 def online_results(run: Run, setup: OnlineSetup) -> list[Online]:
     """Return all methods on all reasoners."""
     prices = [setup.judge_cost] * len(setup.traces)
-    return for_each(run, play_online, setup.traces, setup.questions, prices)
+    slim = run.profile.slim is not None
+    thoughts = [thinking(run, one) if slim else () for one in setup.traces]
+    return for_each(run, play_online, setup.traces, setup.questions, prices, thoughts)
 
 
 def threshold_results(run: Run, setup: OnlineSetup) -> tuple[str, tuple[ThresholdRow, ...]]:

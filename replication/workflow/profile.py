@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from deepprune_core.clustering import ClusteringConfig
+from deepprune_core.peers.slim_sc import SlimConfig
 from deepprune_core.pruner import PruningConfig
 from deepprune_core.truncation import Truncation
 from replication.workflow.collection import Collection
@@ -227,6 +228,18 @@ class Pruning(Section):
         return PruningConfig(clustering, finish, vote, self.k2, self.k3)  # type: ignore[arg-type]
 
 
+class SlimSection(Section):
+    """Slim-SC's settings; see :class:`deepprune_core.peers.slim_sc.SlimConfig`."""
+
+    tau: float = Field(0.95, ge=0, le=1)
+    warmup: int = Field(64, ge=0)
+    interval: int = Field(32, ge=1)
+
+    def config(self) -> SlimConfig:
+        """Return the rule's configuration."""
+        return SlimConfig(self.tau, self.warmup, self.interval)
+
+
 class DeepConfSection(Section):
     """DeepConf; ``window`` is scaled to the length of the traces (paper: 2048)."""
 
@@ -267,6 +280,7 @@ class Profile(Section):
     judge: JudgeSection = JudgeSection()
     pruning: Pruning = Pruning()
     deepconf: DeepConfSection = DeepConfSection()
+    slim: SlimSection | None = None
     live: Live | None = None
     rollouts: RolloutsSection | None = None
     contradictions: bool = False  # whether the world knows what two prefixes contradict
