@@ -136,8 +136,8 @@ def make_and_score(
     if run.profile.judge.zero_shot_scores is not None:
         zero_shot(run, judge_tokenizer(run))
     scores = run.profile.judge.scores
-    assert scores is not None
-    score(run, published(run, online_spec(run)), ROOT / scores)
+    if run.profile.judge.prunes == "trained" and scores is not None:  # else nobody asks for them
+        score(run, published(run, online_spec(run)), ROOT / scores)
 
 
 def is_first_process() -> bool:
