@@ -11,7 +11,7 @@ import numpy as np
 from deepprune_core.metrics import Interval, auroc, bootstrap
 from deepprune_core.reporting.tables import Table
 from replication.run import Run
-from replication.skill import JudgeResult
+from replication.skill import JudgeResult, shared_groups
 from replication.text import number
 
 LEVEL = 0.05
@@ -41,7 +41,7 @@ def paired_difference(run: Run, one: JudgeResult, other: JudgeResult) -> Interva
 
 def _labels(result: JudgeResult) -> tuple[np.ndarray, np.ndarray]:
     same = np.concatenate([p.data.same for p in result.parts])
-    return same, np.concatenate([p.data.groups for p in result.parts])
+    return same, shared_groups([p.data for p in result.parts])
 
 
 def holm(differences: Sequence[Interval], level: float = LEVEL) -> list[bool]:

@@ -74,16 +74,30 @@ def tested(run: Run, data: JudgeData, scores: np.ndarray) -> Tested:
     return Tested(data, scores, interval(auroc), interval(tnr_at_fnr), within)
 
 
+def shared_groups(parts: Sequence[JudgeData]) -> np.ndarray:
+    """Return the question of each pair of several reasoners, as numbers from 0: (pairs,).
+
+    A question at one place in two sets, with one text, is the same; others are not.
+    """
+    keys: list[tuple[int, str]] = []
+    for part in parts:
+        texts: dict[int, str] = {}
+        for group, pair in zip(part.groups.tolist(), part.inputs, strict=True):
+            keys.append((group, texts.setdefault(group, pair.question)))
+    order = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return np.array([order[key] for key in keys])
+
+
 def average(run: Run, parts: Sequence[Tested]) -> tuple[Interval, Interval, Interval]:
     """Return the mean AUROC, TNR and AUROC within questions over reasoners.
 
-    All reasoners share a question's fate in a draw.
+    All reasoners that answered a question share its fate in a draw.
     """
     draws = run.profile.bootstrap_draws
     owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(parts)])
     same = np.concatenate([p.data.same for p in parts])
     scores = np.concatenate([p.scores for p in parts])
-    groups = np.concatenate([p.data.groups for p in parts])
+    groups = shared_groups([p.data for p in parts])
 
     def mean_of(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
         def value(rows: np.ndarray) -> float:
@@ -98,8 +112,13 @@ def average(run: Run, parts: Sequence[Tested]) -> tuple[Interval, Interval, Inte
 def _mean_within(run: Run, parts: Sequence[Tested]) -> Interval:
     """Return the mean over reasoners of their AUROC within questions."""
     found = [within_values(p.data, p.scores) for p in parts]
-    size = max(map(len, found))
-    table = np.array([np.pad(v, (0, size - len(v)), constant_values=np.nan) for v in found])
+    groups, owner = (
+        shared_groups([p.data for p in parts]),
+        np.repeat(np.arange(len(parts)), [len(p.data) for p in parts]),
+    )
+    table = np.full((len(parts), int(groups.max()) + 1), np.nan)
+    for i, part in enumerate(parts):
+        table[i, groups[owner == i]] = found[i][part.data.groups]
     known = np.flatnonzero(~np.isnan(table).all(axis=0))
     if not len(known) or np.isnan(table).all(axis=1).any():
         return Interval(float("nan"), float("nan"), float("nan"), 0)

@@ -46,8 +46,9 @@ class Point:
 @styled
 def gain_panels(panels: Mapping[str, Sequence[Point]]) -> Figure:
     """Return tokens against the gain over a plain vote of the same tokens, a panel a reasoner."""
-    drawn = figure(len(panels), size=(7.0, 4.4) if len(panels) == 1 else (4.6, 4.2))
     points = [point for found in panels.values() for point in found]
+    alone = (7.0, 4.4 if len(points) < 11 else 5.2)  # its legend has two columns
+    drawn = figure(len(panels), size=alone if len(panels) == 1 else (4.6, 4.2))
     low, high = (100 * f(v for p in points for v in (p.gain.low, p.gain.high)) for f in (min, max))
     left, right = 100 * min(p.cost.low for p in points), 100 * max(p.cost.high for p in points)
     for axes, (title, found) in zip(drawn.axes, panels.items(), strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -14,7 +16,7 @@ from deepprune_core.truncation import Truncation
 from replication.methods import oracle_scores, shuffled_scores
 from replication.paired import compared_judges, differences, holm, paired_difference
 from replication.run import Run
-from replication.skill import assess, contradiction_reader
+from replication.skill import assess, assess_scores, contradiction_reader, shared_groups
 from replication.workflow.profile import ROOT, load_profile
 
 CUT = Truncation("reasoning_words", 12)
@@ -57,6 +59,31 @@ def test_averages_are_means_over_reasoners_of_scikit_learns_values(run):
     assert result.within.value == pytest.approx(np.mean(within))
     assert result.within.low <= result.within.value <= result.within.high
     assert result.num_pairs == 160
+
+
+def test_questions_of_different_sets_are_not_taken_for_one(run):
+    def of(model: str, text: str) -> JudgeData:
+        rng = np.random.default_rng(len(text))
+        groups = np.repeat(np.arange(5), 6)
+        inputs = tuple(JudgeInput(f"{text} {g}?", "a", "b") for g in groups)
+        return JudgeData(model, inputs, rng.random(30) < 0.5, groups, 0.0, 0.5)
+
+    same, other = of("birch", "How many"), of("oak", "How much")
+    again = replace(of("cedar", "How many"), same=other.same)
+    np.testing.assert_array_equal(shared_groups([same, again])[:30], same.groups)
+    np.testing.assert_array_equal(shared_groups([same, again])[30:], same.groups)
+    apart = shared_groups([same, other])
+    assert len(set(apart.tolist())) == 10
+    assert not set(apart[:30].tolist()) & set(apart[30:].tolist())
+    scores = [np.random.default_rng(1).random(30) for _ in range(2)]
+    found = assess_scores(run, "x", scores, [same, other], CUT)
+    assert found.auroc.num_questions == 10
+    expected = np.mean([
+        np.mean([roc_auc_score(p.same[p.groups == q], s[p.groups == q]) for q in range(5)
+                 if 0 < p.same[p.groups == q].sum() < 6])
+        for p, s in zip((same, other), scores, strict=True)
+    ])  # fmt: skip
+    assert found.within.value == pytest.approx(expected)
 
 
 def test_contradictions_are_known_only_where_the_profile_says_so(run):
