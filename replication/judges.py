@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from deepprune_core.judge import CausalLMJudge
     from deepprune_core.judging.prompts import JudgePrompt
+    from deepprune_core.training.plan import TrainConfig
     from deepprune_core.training.state import HistoryRow, LabelledPairs, TrainResult
 
 
@@ -139,6 +140,30 @@ def validation_data(
     return judge_data(dev.traces, dev.pairs.take(np.sort(rows)), truncation, tokenizer)  # type: ignore[arg-type]
 
 
+def train_config(run: Run, *, focal: bool, seed: int = 0) -> TrainConfig:
+    """Return how the profile trains a judge of pairs; ``seed`` is added to the profile's."""
+    from deepprune_core.training.plan import TrainConfig
+
+    settings = run.profile.judge
+    return TrainConfig(
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batch_tokens=settings.train_batch_tokens,
+        max_tokens=settings.max_tokens,
+        gamma=settings.gamma if focal else 0.0,
+        alpha=settings.alpha if focal else None,
+        lora_rank=settings.lora_rank,
+        lora_alpha=2 * (settings.lora_rank or 0),
+        micro_tokens=settings.micro_tokens,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        share_heads=settings.share_heads,
+        autocast=settings.train_autocast,
+        evaluate_every=settings.evaluate_every,
+        checkpoint_every=settings.checkpoint_every,
+        seed=run.profile.seed + seed,
+    )
+
+
 def train(
     run: Run,
     spec: JudgeSpec,
@@ -155,30 +180,14 @@ def train(
     ``compiled``, ``sharded``: see :func:`train_judge`.
     """
     from deepprune_core.judging.loading import load_causal_lm
-    from deepprune_core.training.loop import TrainConfig, train_judge
+    from deepprune_core.training.loop import train_judge
 
     settings = run.profile.judge
     model, tokenizer = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
     source, chosen = training_pairs(run, spec, pairs or settings.train_pairs)
     data = judge_data(source.traces, chosen, spec.truncation, tokenizer)
     held_out = validation_data(run, spec.truncation, tokenizer, 2 * pairs if pairs else None)
-    config = TrainConfig(
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batch_tokens=settings.train_batch_tokens,
-        max_tokens=settings.max_tokens,
-        gamma=settings.gamma if spec.focal else 0.0,
-        alpha=settings.alpha if spec.focal else None,
-        lora_rank=settings.lora_rank,
-        lora_alpha=2 * (settings.lora_rank or 0),
-        micro_tokens=settings.micro_tokens,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        share_heads=settings.share_heads,
-        autocast=settings.train_autocast,
-        evaluate_every=settings.evaluate_every,
-        checkpoint_every=settings.checkpoint_every,
-        seed=run.profile.seed,
-    )
+    config = train_config(run, focal=spec.focal)
     return train_judge(
         config, model, tokenizer, prompt=judge_prompt(run, tokenizer), train=labelled(data),
         validation=labelled(held_out), out=out or adapter_folder(run, spec), on_step=on_step,

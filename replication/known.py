@@ -87,7 +87,7 @@ def _readers(
         if rule := contradiction_reader(run, [data], cut):
             results.insert(1, rule)
         found += results
-        if trained and trained.num_misses:  # a run that computes nothing leaves data/ as it is
+        if trained:
             trained.save()
     return found
 

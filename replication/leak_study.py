@@ -32,6 +32,7 @@ from replication.judges import (
     dtype_of,
     judge_prompt,
     labelled,
+    train_config,
     validation_data,
 )
 from replication.run import GradedTraces, Run, part_of
@@ -104,22 +105,14 @@ def digest_of(data: Sequence[JudgeData]) -> str:
 def train_twins(run: Run, tokenizer: Tokenizer, path: Path, work: Path) -> Scored:
     """Return all twins' scores; those that the file lacks are trained, scored and kept there."""
     from deepprune_core.judging.loading import load_causal_lm, load_judge
-    from deepprune_core.training.loop import TrainConfig, train_judge
+    from deepprune_core.training.loop import train_judge
 
     settings, data = run.profile.judge, test_sets(run, tokenizer)
     found = read_scores(path, data)
     for twin in (one for one in TWINS if one not in found):
         source = taught(run, twin)
         pairs = judge_data(source.traces, source.pairs, run.cuts.online(), tokenizer)
-        config = TrainConfig(
-            learning_rate=settings.learning_rate, epochs=1,
-            batch_tokens=settings.train_batch_tokens, max_tokens=settings.max_tokens,
-            gamma=0.0, alpha=None, lora_rank=settings.lora_rank,
-            lora_alpha=2 * (settings.lora_rank or 0), micro_tokens=settings.micro_tokens,
-            share_heads=settings.share_heads, autocast=settings.train_autocast,
-            evaluate_every=settings.evaluate_every, checkpoint_every=settings.checkpoint_every,
-            seed=run.profile.seed + twin.seed,
-        )  # fmt: skip
+        config = train_config(run, focal=False, seed=twin.seed)
         model, words = load_causal_lm(base_model(run), dtype=dtype_of(settings.dtype))
         out = work / f"{NAME}-{twin.questions}-{twin.seed}"
         train_judge(

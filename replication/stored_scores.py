@@ -93,7 +93,7 @@ def preload(
 ) -> None:
     """Give a judge the stored scores of ``pairs``, whose texts are ``inputs``; unknown ones stay.
 
-    The judge's later answers for them come from the store.
+    The judge's later answers for them come from the store, which keeps them.
     """
     groups = traces.traces.traces
     found = {
@@ -106,4 +106,5 @@ def preload(
         known = found[q]
         if known is not None:
             scores, tokens = known
-            judge.cache.put(judge.cache.key(pair), float(scores[i, j]), int(tokens[i, j]))
+            key = judge.cache.key(pair)
+            judge.cache.put(key, float(scores[i, j]), int(tokens[i, j]), kept=True)

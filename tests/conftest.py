@@ -51,3 +51,21 @@ def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     chat = ("--chat-template", "{{ messages[-1]['content'] }}")
     with vllm_server(BIRCH, "birch", log, dtype="float32", arguments=chat) as url:
         yield url
+
+
+def miniature_model(seed: int = 0) -> Any:
+    """Return a model of the miniature's kind, smaller, with random weights."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from replication.miniature.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=192, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=1, num_key_value_heads=1, head_dim=64, tie_word_embeddings=True,
+        max_position_embeddings=2048, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return Qwen3ForCausalLM(config)

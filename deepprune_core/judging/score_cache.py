@@ -93,8 +93,10 @@ class ScoreCache:
         """Return (score, prompt tokens) of a key, or None."""
         return self._rows.get(key)
 
-    def put(self, key: bytes, score: float, num_tokens: int) -> None:
+    def put(self, key: bytes, score: float, num_tokens: int, *, kept: bool = False) -> None:
         """Store a score, rounded to float32.
+
+        ``kept``: another file holds it, so it gives no reason to save this one.
 
         Raises:
             ValueError: the score is not a number in [0, 1].
@@ -102,7 +104,8 @@ class ScoreCache:
         if not 0.0 <= score <= 1.0:
             raise ValueError(f"expected a score in [0, 1], got {score}; the judge is broken")
         row = (float(np.float32(score)), int(num_tokens))
-        self.num_unsaved += self._rows.get(key) != row  # what the file holds needs no saving
+        # What the file holds needs no saving either.
+        self.num_unsaved += not kept and self._rows.get(key) != row
         self._rows[key] = row
 
     def save(self) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from conftest import miniature_model
 from typer.testing import CliRunner
 
 from deepprune_core.cli.app import app
@@ -24,16 +23,8 @@ CUT = ["--cut", "3 words"]
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the miniature's kind, with random weights."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=192, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=1, num_key_value_heads=1, head_dim=64, tie_word_embeddings=True,
-        max_position_embeddings=2048, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    miniature_model().save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
     return folder
 
 

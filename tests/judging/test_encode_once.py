@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from conftest import miniature_model
 
 from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.formats.files import MANIFEST
@@ -34,21 +34,10 @@ QUICK = TrainConfig(
 )  # fmt: skip
 
 
-def tiny_causal_lm(seed: int) -> Any:
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=192, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=1, num_key_value_heads=1, head_dim=64, tie_word_embeddings=True,
-        max_position_embeddings=2048, bos_token_id=TOKENIZER.bos_token_id,
-        eos_token_id=TOKENIZER.eos_token_id, pad_token_id=TOKENIZER.pad_token_id,
-    )  # fmt: skip
-    return Qwen3ForCausalLM(config)
-
-
 def judge(seed: int = 0, **settings: Any) -> EncodeOnceJudge:
     torch.manual_seed(seed)
     head = PairHead(64, slots=3, width=8, inner=16)
-    return EncodeOnceJudge(tiny_causal_lm(seed), head.eval(), TOKENIZER, PROMPT, 128, **settings)
+    return EncodeOnceJudge(miniature_model(seed), head.eval(), TOKENIZER, PROMPT, 128, **settings)
 
 
 def some_pairs(count: int, seed: int, questions: int = 5) -> list[JudgeInput]:
@@ -164,7 +153,7 @@ def matching_pairs(questions: int, seed: int) -> LabelledPairs:
 
 def train(config: TrainConfig, out: Path, **more: Any) -> TrainResult:
     return train_encode_once(
-        config, tiny_causal_lm(0), TOKENIZER, prompt=PROMPT, train=matching_pairs(40, 1),
+        config, miniature_model(0), TOKENIZER, prompt=PROMPT, train=matching_pairs(40, 1),
         validation=matching_pairs(10, 2), out=out, **more,
     )  # fmt: skip
 
@@ -183,7 +172,7 @@ def test_training_learns_to_compare(trained: TrainResult) -> None:
 def test_the_saved_judge_repeats_the_validation(trained: TrainResult, tmp_path: Path) -> None:
     from deepprune_core.metrics import auroc
 
-    tiny_causal_lm(0).save_pretrained(tmp_path / "base")
+    miniature_model(0).save_pretrained(tmp_path / "base")
     TOKENIZER.save_pretrained(tmp_path / "base")
     held_out = matching_pairs(10, 2)
     scores = load_encode_once(tmp_path / "base", trained.folder).score(held_out.inputs)

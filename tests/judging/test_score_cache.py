@@ -126,6 +126,16 @@ def test_long_scoring_saves_on_the_way(tmp_path: Path) -> None:
     assert len(ScoreCache("judge", path)) == 6
 
 
+def test_what_another_file_keeps_is_known_and_gives_no_reason_to_save(tmp_path: Path) -> None:
+    cache = ScoreCache("judge", tmp_path / "scores.parquet")
+    cache.put(cache.key(PAIRS[0]), 0.5, 3, kept=True)
+    cache.save()
+    assert cache.get(cache.key(PAIRS[0])) == (0.5, 3) and not list(tmp_path.iterdir())
+    cache.put(cache.key(PAIRS[1]), 0.25, 4)
+    cache.save()
+    assert ScoreCache("judge", tmp_path / "scores.parquet").get(cache.key(PAIRS[1])) == (0.25, 4)
+
+
 def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "scores.parquet"
     cache = ScoreCache("judge", path)
