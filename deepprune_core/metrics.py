@@ -97,19 +97,24 @@ def roc_fnr_tnr(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def tnr_at_fnr(labels: np.ndarray, scores: np.ndarray, fnr: float = 0.2) -> float:
-    """Return the true negative rate where the false negative rate is ``fnr`` (paper: 0.2).
+    """Return the true negative rate where the false negative rate is ``fnr`` (paper: 0.2)."""
+    return float(tnr_over_fnr(labels, scores, np.array([fnr]))[0])
+
+
+def tnr_over_fnr(labels: np.ndarray, scores: np.ndarray, fnr: np.ndarray) -> np.ndarray:
+    """Return the true negative rates at many false negative rates: ``(len(fnr),)`` float64.
 
     Linear interpolation between the two neighbouring points of the curve; where the curve
-    rises vertically at ``fnr``, its top. NaN if only one label occurs.
+    rises vertically, its top. NaN if only one label occurs.
     """
     if len(np.unique(labels)) < 2:
-        return float("nan")
+        return np.full(len(fnr), np.nan)
     x, y = roc_fnr_tnr(labels, scores)
-    at = int(np.searchsorted(x, fnr + 1e-12, side="right"))
-    if at == len(x):
-        return float(y[-1])
-    left, right = x[at - 1], x[at]
-    return float(y[at - 1] + (y[at] - y[at - 1]) * (fnr - left) / (right - left))
+    after = np.searchsorted(x, fnr + 1e-12, side="right")
+    right = np.minimum(after, len(x) - 1)
+    left = after - 1
+    step = np.where(right > left, x[right] - x[left], 1.0)
+    return y[left] + (y[right] - y[left]) * (fnr - x[left]) / step
 
 
 def pass_at_k(num_traces: int, num_correct: int, k: int) -> float:

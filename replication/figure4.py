@@ -9,8 +9,9 @@ import numpy as np
 
 from deepprune_core.reporting.tables import Table
 from replication.judges import sweep_specs
+from replication.paired import paired_difference
 from replication.readers import AT_LENGTHS, EMBEDDINGS, readers_at_lengths
-from replication.reporting.plots_online import Lengths
+from replication.reporting.plots_online import AVERAGE, Lengths
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.skill import CONTRADICTIONS, JudgeResult
@@ -33,10 +34,10 @@ def figure4_lines(run: Run, results: Sequence[JudgeResult]) -> dict[str, list[Le
             continue
         k = [r.cut.k for r in mine]
         lines = [
-            Lengths(part.model, k, [r.parts[i].auroc for r in mine])
+            Lengths(f"judge on {part.model}", k, [r.parts[i].auroc for r in mine])
             for i, part in enumerate(mine[0].parts)
         ]
-        panels[title] = [*lines, Lengths("average", k, [r.auroc for r in mine])]
+        panels[title] = [*lines, Lengths(AVERAGE, k, [r.auroc for r in mine])]
         if top := [c.auroc for c in contradiction_readers(run, mine)]:
             panels[title].append(Lengths(CONTRADICTIONS, k, top, dotted=True))
     for name, mine in _others(results).items():
@@ -114,11 +115,10 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
             continue
         best = max(mine, key=lambda r: r.auroc.value)
         least = min(mine, key=lambda r: r.auroc.value)
-        clear = best.auroc.low > least.auroc.high
         sentences.append(
             f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
-            f"{least.cut.k} ({number(least.auroc)}); "
-            + ("the difference is clear." if clear else "the intervals overlap.")
+            f"{least.cut.k} ({number(least.auroc)}); paired by question these two, picked here, differ by "
+            f"{number(paired_difference(run, best, least))}."
         )
     for name, mine in _others(results).items():
         first, last = mine[0], mine[-1]

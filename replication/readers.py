@@ -164,7 +164,7 @@ def readers_table(
         columns,
         (*rows, *bound_rows(run, readers, len(columns))),
         (f"N: {readers[0].num_pairs} pairs, {readers[0].auroc.num_questions} questions. Intervals: "
-         f"95 %, from resampling questions. {mixed_note(readers[0])}{counted}",
+         f"95 %, from resampling questions. {mixed_note(readers)}{counted}",
          f"The logistic regression was trained on all pairs of at most {MOST_QUESTIONS} of the "
          f"judges' training questions. It embeds the last {window} word pieces of a prefix, the "
          "cosine its first."),

@@ -68,7 +68,7 @@ def representatives_table(
         ("reasoner", "representatives", "judge's tokens", "% of cons@N, gross", "% of cons@N, net",
          "accuracy (%)", "against the paper's choice (points)"),
         tuple(rows),
-        (f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token. 'First' "
+        (f"Net adds the judge's prompt tokens at {judge_cost:.3g} of a reasoner's token. 'First' "
          "is the trace that opened the cluster; 'medoid' the one that met its cluster's members "
          "with the highest mean score.",),
     )  # fmt: skip

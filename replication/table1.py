@@ -135,12 +135,26 @@ def bound_rows(run: Run, results: Sequence[JudgeResult], columns: int) -> list[t
 FEW = 30
 
 
-def mixed_note(result: JudgeResult) -> str:
-    """Return on how many questions an AUROC within questions rests, and whether that is few."""
-    most = max(result.parts, key=lambda p: p.within.num_questions)
-    counts = ", ".join(f"{p.within.num_questions} of {p.model}" for p in result.parts)
-    few = " (few: read it with care)" if most.within.num_questions < FEW else ""
-    return f"'Within question' is a mean over the questions with both kinds of pair: {counts}{few}."
+def mixed_note(results: Sequence[JudgeResult]) -> str:
+    """Return on how many questions AUROCs within questions rest, and the best one weighted."""
+    parts, best = results[0].parts, max(results, key=lambda r: r.within.value)
+    counts = ", ".join(f"{p.within.num_questions} of {p.model}" for p in parts)
+    few = max(p.within.num_questions for p in parts) < FEW
+    return (
+        "'Within question' is a mean over the questions with both kinds of pair: "
+        f"{counts}{' (few: read it with care)' if few else ''}. Where a question weighs as much "
+        "as it has couples of a same and a different pair, the highest "
+        f"({best.name}) is {best.weighted_within:.3f}."
+    )
+
+
+def taught_note(run: Run, result: JudgeResult) -> tuple[str, ...]:
+    """Return that a reasoner taught the judges which it tests, as a note; nothing if none did."""
+    if run.profile.traces.train is None:
+        return ()
+    teacher = run.teaching("train").model
+    met = [part.model for part in result.parts if part.model == teacher]
+    return tuple(f"{model} taught these judges, with other questions." for model in met)
 
 
 def paper_cut(cut: Truncation) -> Cut:
@@ -160,13 +174,14 @@ def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
     first = results[0]
     return Table(
         "table1",
-        f"Judges on three unseen reasoners (Table 1). {run.profile.caption}",
+        f"Judges on traces that they have not met (Table 1). {run.profile.caption}",
         columns,
         (*rows, *bound_rows(run, results, len(columns))),
         (
             f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions. Intervals: "
-            f"95 %, from resampling questions. {mixed_note(first)} The pooled AUROC also rises "
+            f"95 %, from resampling questions. {mixed_note(results)} The pooled AUROC also rises "
             "by knowing which questions are hard.",
+            *taught_note(run, first),
             f"{percent(float(showed))} % of prefixes would have shown an answer before the guard "
             "cut it. The paper's k: 500 tokens, 25 words.",
             *untrained_note(run, table1_specs(run)),
@@ -236,9 +251,9 @@ def _ranking(found: Sequence[Difference]) -> list[str]:
         else "The one difference that can be asked here, paired by question, "
     )
     if not told:
-        return [asked + ("none holds" if len(found) > 1 else "does not hold")
+        return [asked + ("none is there" if len(found) > 1 else "is not there")
                 + " after Holm's correction."]  # fmt: skip
-    return [f"{asked}{'these hold' if len(found) > 1 else 'holds'}: {'; '.join(told)}."]
+    return [f"{asked}{'these are there' if len(found) > 1 else 'is there'}: {'; '.join(told)}."]
 
 
 def leakage(run: Run, results: Sequence[JudgeResult], tokenizer: Any) -> Table | str:
@@ -302,6 +317,6 @@ def similarity_table(run: Run, results: Sequence[tuple[str, JudgeResult]]) -> Ta
         (*rows, *bounds),
         (
             f"N: {first.num_pairs} pairs, {first.auroc.num_questions} questions. "
-            f"{mixed_note(first)}",
+            f"{mixed_note([result for _, result in results])}",
         ),
     )

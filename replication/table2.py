@@ -60,7 +60,7 @@ def table2(
         tuple(rows),
         (f"N: {n} questions a reasoner; means over {orders} arrival orders; intervals from "
          "resampling questions.",
-         f"Net adds the judge's prompt tokens at {judge_cost:.2f} of a reasoner's token.",
+         f"Net adds the judge's prompt tokens at {judge_cost:.3g} of a reasoner's token.",
          f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
          "costs, question by question; 'net' also grants it the judge's tokens. It takes all "
          f"traces, and spends less, on {percent(_saturated(results, judge_cost))} % of questions."),

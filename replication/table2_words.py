@@ -81,7 +81,7 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
             for v, m, d in zip(verdicts, models, beats, strict=True)
         )
         + ".",
-        _most_to_win(run, results),
+        _perfect_wins(run, results),
         "Adaptive consistency, which only counts answers, saves "
         f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} % and changes accuracy by "
         f"{_changed(every, ADAPTIVE)} points.",
@@ -110,16 +110,15 @@ def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> 
     )
 
 
-def _most_to_win(run: Run, results: Sequence[Online]) -> str:
-    """Return how far a judge that knows the answers lies above a plain vote of equal tokens."""
+def _perfect_wins(run: Run, results: Sequence[Online]) -> str:
+    """Return what a judge that knows which pairs agree wins over a plain vote of equal tokens."""
     found = []
     for online in results:
         oracle = named(online.cells, "DeepPrune, oracle judge")
         gain = difference(run, oracle, control_cell(oracle, online.curve))
         found.append(f"{rate(gain)} points on {online.traces.model}")
     return (
-        "The most that any judge can win there, measured with one that knows the answers, is "
-        f"{', '.join(found)}."
+        f"A judge that knows which pairs agree, in the place of ours, would win {', '.join(found)}."
     )
 
 

@@ -125,8 +125,8 @@ def training_words(run: Run, trained: Sequence[Trained], shown: Trained | None =
     fell = sum(last < first for first, last in zip(firsts, lasts, strict=True))
     return run.note(
         "03",
-        f"{len(trained)} judges were trained with LoRA on {count(run.profile.judge.train_pairs)} "
-        f"pairs each; the loss fell for {fell} of {len(own)}.",
+        f"{len(trained)} judge{'s' * (len(trained) > 1)} trained with LoRA, on "
+        f"{count(run.profile.judge.train_pairs)} pairs; the loss fell for {fell} of {len(own)}.",
         f"The best validation AUROC is {best.result.validation_auroc:.3f} "
         f"({best.spec.truncation.label}, {ROW_NAMES[best.spec.row]}).",
         *(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.metrics import Interval
 from replication.judges import base_model, open_judge, test_data
+from replication.reporting.evidence import WEAK
 from replication.reporting.plots import Curve
 from replication.reporting.reference import load_reference
 from replication.run import Run
@@ -64,7 +67,22 @@ def has_zero_shot(run: Run) -> bool:
 def untrained_panels(judged: Sequence[Judged]) -> dict[str, list[Curve]]:
     """Return one panel a judge."""
     titles = {"sentence_bert": "SentenceBERT (Figure 2b)", "zero_shot": "Zero-shot (Figure 2c)"}
-    return {titles[key]: [result.curve] for key, result in judged}
+    reported = load_reference().figure2bc
+    return {
+        titles[key]: [replace(result.curve, paper=(reported[key].auroc, reported[key].tnr))]  # type: ignore[index]
+        for key, result in judged
+    }
+
+
+def against_chance(auroc: Interval) -> str:
+    """Return on which side of chance an AUROC lies, if its interval tells.
+
+    >>> against_chance(Interval(0.43, 0.37, 0.49, 30))
+    'below chance'
+    """
+    if auroc.low > 0.5:
+        return "above chance"
+    return "below chance" if auroc.high < 0.5 else "not told from chance"
 
 
 def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
@@ -78,15 +96,16 @@ def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
     )  # fmt: skip
     for key, result in judged:
         paper = reference[key].auroc  # type: ignore[index]
-        weak = "hardly better than chance" if result.auroc.low <= 0.55 else "better than chance"
         sentences.append(
-            f"{result.name}: AUROC {number(result.auroc)} here, {paper:.2f} in the paper; {weak}."
+            f"{result.name}: AUROC {number(result.auroc)} here, {paper:.2f} in the paper; "
+            f"{against_chance(result.auroc)}."
         )
-    sentences.append(
-        "As in the paper, what two beginnings look like says little about where they end."
-        if all(result.auroc.value < 0.75 for _, result in judged)
-        else "Here the beginnings alone say more than in the paper."
-    )
+    if all(result.auroc.high < WEAK for _, result in judged):
+        sentences.append(
+            f"As in the paper, both stay below {WEAK}: what beginnings look like says little."
+        )
+    elif any(result.auroc.low > WEAK for _, result in judged):
+        sentences.append("Here the beginnings alone say more than in the paper.")
     if run.profile.judge.base and run.profile.contradictions:
         sentences.append(
             "Our zero-shot judge is a language model of the miniature world that has met the "

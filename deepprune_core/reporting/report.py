@@ -24,6 +24,8 @@ from deepprune_core.reporting.tables import read_cells
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 16  # a table of more rows is folded
+PAGE_DPI = 115  # pixels of the page to an inch of a figure: two panels fill it
+DRAWN_DPI = 200
 LEADS = ("known", "table2_figure")  # the first that is there stands on the first screen
 # What a figure shows: its caption, and what is read out in its place.
 CAPTIONS = {
@@ -111,11 +113,12 @@ OTHER = Section("09", "Other results", ())
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file: its name, what it shows, and its bytes in base64."""
+    """A PNG file: its name, what it shows, its bytes in base64, its width on the page."""
 
     name: str
     caption: str
     base64: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,10 @@ def first_screen(folder: Path) -> First:
 def picture(path: Path) -> Picture:
     """Return a PNG file ready to be put into the page."""
     caption = CAPTIONS.get(path.stem, path.stem)
-    return Picture(path.stem, caption, b64encode(path.read_bytes()).decode("ascii"))
+    content = path.read_bytes()
+    pixels = int.from_bytes(content[16:20], "big")  # where a PNG keeps it
+    width = round(pixels * PAGE_DPI / DRAWN_DPI)
+    return Picture(path.stem, caption, b64encode(content).decode("ascii"), width)
 
 
 def marked(text: str) -> Markup:

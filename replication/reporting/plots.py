@@ -70,12 +70,16 @@ def redundancy_dots(groups: Mapping[str, Sequence[Dot]]) -> Figure:
 
 @dataclass(frozen=True)
 class Curve:
-    """A ROC curve in the paper's axes, with its AUROC."""
+    """A ROC curve in the paper's axes, with its AUROC.
+
+    ``paper``: AUROC, and the true negative rate at the marked false negative rate, as reported.
+    """
 
     label: str
     fnr: np.ndarray
     tnr: np.ndarray
     auroc: Interval
+    paper: tuple[float, float] | None = None
 
 
 @styled
@@ -90,6 +94,10 @@ def judge_curves(panels: Mapping[str, Sequence[Curve]], *, fnr: float = 0.2) -> 
             label = f"{curve.label}: {a.value:.2f} [{a.low:.2f}, {a.high:.2f}]"
             axes.plot(curve.fnr, curve.tnr, color=PALETTE[i], lw=2, label=label)
             axes.plot(fnr, np.interp(fnr, curve.fnr, curve.tnr), "o", color=PALETTE[i], ms=6)
+            if curve.paper:
+                auroc, tnr = curve.paper
+                axes.plot(fnr, tnr, "D", color=PALETTE[1], mfc="white", mew=2, ms=7,
+                          label=f"paper: {auroc:.2f}")  # fmt: skip
         axes.set(title=title, xlim=(0, 1), ylim=(0, 1.01), xlabel="false negative rate")
         axes.set_aspect("equal")
         axes.legend(title="AUROC", loc="lower right", fontsize=9, title_fontsize=9)

@@ -139,6 +139,9 @@ def _same_places(line: ThresholdLine) -> dict[int, list[float]]:
     return found
 
 
+AVERAGE = "judge, average"
+
+
 @dataclass(frozen=True)
 class Lengths:
     """AUROC over truncation lengths ``k``: a reasoner, the average, or a ``dotted`` rule."""
@@ -186,7 +189,7 @@ def _draw_lengths(axes: Axes, line: Lengths, at: np.ndarray, colour: str) -> Non
     if line.dotted:
         axes.plot(np.round(at), middle, "k:", lw=1.4, label=line.label)
         return
-    average = line.label == "average"
+    average = line.label == AVERAGE
     low = middle - np.array([v.low for v in line.values])
     high = np.array([v.high for v in line.values]) - middle
     axes.errorbar(

@@ -59,6 +59,22 @@ def test_averages_are_means_over_reasoners_of_scikit_learns_values(run):
     assert result.within.value == pytest.approx(np.mean(within))
     assert result.within.low <= result.within.value <= result.within.high
     assert result.num_pairs == 160
+    curve = result.curve
+    assert np.trapezoid(curve.tnr, curve.fnr) == pytest.approx(result.auroc.value, abs=0.003)
+    assert curve.tnr[100] == pytest.approx(result.tnr.value)
+
+
+def test_weighted_within_is_the_share_of_ordered_couples_of_one_question(run):
+    part = data("birch", np.random.default_rng(1))
+    scores = Scripted().score(part.inputs)
+    ordered = [
+        (scores[i] > scores[j]) + (scores[i] == scores[j]) / 2
+        for i in np.flatnonzero(part.same)
+        for j in np.flatnonzero(~part.same)
+        if part.groups[i] == part.groups[j]
+    ]
+    result = assess(run, "scripted", Scripted(), [part], CUT)
+    assert result.weighted_within == pytest.approx(np.mean(ordered))
 
 
 def test_questions_of_different_sets_are_not_taken_for_one(run):

@@ -22,6 +22,7 @@ from replication.reporting.plots import (
     training_curves,
 )
 from replication.reporting.plots_online import (
+    AVERAGE,
     Lengths,
     Point,
     ThresholdLine,
@@ -88,7 +89,7 @@ def thresholds() -> Figure:
 
 def truncation() -> Figure:
     paper = {"tokens": {300: 0.83, 500: 0.88, 700: 0.85}, "words": {15: 0.88, 25: 0.87, 35: 0.83}}
-    names = ("reasoner-a", "reasoner-b", "reasoner-c", "average")
+    names = ("reasoner-a", "reasoner-b", "reasoner-c", AVERAGE)
     panels = {
         kind: [Lengths(n, k, [near(0.7 + 0.02 * i)] * 3) for i, n in enumerate(names)]
         for kind, k in (("tokens", (30, 50, 70)), ("words", (3, 5, 7)))
@@ -98,7 +99,7 @@ def truncation() -> Figure:
 
 def lengths_of_our_own() -> Figure:
     paper = {"tokens": {300: 0.83, 500: 0.88, 700: 0.85}, "words": {15: 0.88, 25: 0.87, 35: 0.83}}
-    names = ("reasoner-a", "reasoner-b", "reasoner-c", "average")
+    names = ("reasoner-a", "reasoner-b", "reasoner-c", AVERAGE)
     panels = {
         kind: [Lengths(n, k, [near(0.6 + 0.02 * i)] * len(k)) for i, n in enumerate(names)]
         for kind, k in (("tokens", (50, 100, 200, 400)), ("words", (25,)))
