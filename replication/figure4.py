@@ -117,8 +117,8 @@ def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
         least = min(mine, key=lambda r: r.auroc.value)
         sentences.append(
             f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
-            f"{least.cut.k} ({number(least.auroc)}); paired by question these two, picked here, differ by "
-            f"{number(paired_difference(run, best, least))}."
+            f"{least.cut.k} ({number(least.auroc)}); paired by question these two, picked here, "
+            f"differ by {number(paired_difference(run, best, least))}."
         )
     for name, mine in _others(results).items():
         first, last = mine[0], mine[-1]

@@ -42,7 +42,7 @@ def report(
             _write_question(one, f"question{i + 1}", folder)
         page = write_report(folder, "DeepPrune: what became of each trace", sections)
         shutil.copyfile(page, out)
-    typer.echo(f"{out}: {len(asked)} questions")
+    typer.echo(f"{out}: {len(asked)} question{'s' * (len(asked) > 1)}")
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _write_question(found: dict[str, Any], name: str, folder: Path) -> None:
     ]
     if traces:
         title = f"{len(traces)} traces; pale: what a stopped trace would have taken, if as long"
-        hero(traces, title, "voted with the winner").savefig(folder / f"{name}_traces.png", dpi=140)
+        hero(traces, title, "voted with the winner").savefig(folder / f"{name}_traces.png", dpi=200)
     for table in (_votes(found, name), _account(found, name)):
         write_table(table, folder)
 

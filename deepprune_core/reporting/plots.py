@@ -105,8 +105,9 @@ def hero(traces: Sequence[HeroTrace], title: str, marked: str = "right") -> Figu
         axes.barh(y, trace.tokens_used, color=colour, height=0.72, alpha=1 if trace.kept else 0.55)
         told = shortened(trace.answer) + (" ✓" if trace.kept and trace.right else "")
         if trace.kept or trace.answer != "–":
-            axes.text(trace.tokens_full + 6, y, told, va="center", fontsize=8, parse_math=False,
-                      color="black" if trace.kept else "#a0a0a0")  # fmt: skip
+            axes.annotate(told, (trace.tokens_full, y), xytext=(4, 0), textcoords="offset points",
+                          va="center", fontsize=8, parse_math=False,
+                          color="black" if trace.kept else "#a0a0a0")  # fmt: skip
     starts = [
         next(y for y, i in enumerate(order) if traces[i].cluster == c)
         for c in sorted({t.cluster for t in traces})

@@ -43,6 +43,7 @@ CAPTIONS = {
     "table3_figure": "Table 3: what the threshold does. Each point is a threshold.",
     "hero": "One question, chosen because it saves much: each bar is a trace, coloured by "
     "cluster; the pale part was never generated.",
+    "traces": "Each bar is a trace, coloured by cluster; the pale part was not generated.",
     "figure4": "Figure 4: AUROC against the length of the prefix, and the paper's line.",
     "known": "What beginnings hold: AUROC within questions against the share of a trace that is "
     "read, from the floor (number overlap) to the ceiling of any judge, measured by letting each "
@@ -262,7 +263,8 @@ def first_screen(folder: Path) -> First:
 
 def picture(path: Path) -> Picture:
     """Return a PNG file ready to be put into the page."""
-    caption = CAPTIONS.get(path.stem, path.stem)
+    kind = path.stem.rpartition("_")[2]
+    caption = CAPTIONS.get(path.stem) or CAPTIONS.get(kind, path.stem)
     content = path.read_bytes()
     pixels = int.from_bytes(content[16:20], "big")  # where a PNG keeps it
     width = round(pixels * PAGE_DPI / DRAWN_DPI)
