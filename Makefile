@@ -205,8 +205,9 @@ benchmark: build/models/qwen-1.5b/model.safetensors ## Measure all methods on vL
 
 # --- checks ----------------------------------------------------------------------------------
 
+# Two processes with one thread each; a file stays in one, see tests/conftest.py.
 test: $(INSTALLED) ## Run the tests that take seconds
-	$(PY) -m pytest -m "not slow" --durations=10
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup -m "not slow" --durations=20
 
 test-all: $(INSTALLED) ## Run all tests, with kills and loads, and measure what they cover
 	$(PY) -m pytest --cov=deepprune_core --cov=replication --cov-report=term:skip-covered --durations=30

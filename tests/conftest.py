@@ -21,6 +21,13 @@ settings.register_profile("steady", deadline=None, derandomize=True, max_example
 settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, one of them has a file, and one all that ask vLLM."""
+    for item in items:
+        asks_vllm = "vllm_url" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("vllm" if asks_vllm else item.path.name))
+
+
 @contextmanager
 def _running(app: Any) -> Iterator[str]:
     import uvicorn

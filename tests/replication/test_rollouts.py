@@ -13,6 +13,8 @@ import pytest
 from deepprune_core.formats.trace_files import read_traces, write_parquet
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.metrics import Interval, auroc
+from deepprune_core.pruner import PruningConfig
+from deepprune_core.reporting.tables import Table
 from replication.known import (
     FEWER,
     extrapolated,
@@ -22,6 +24,7 @@ from replication.known import (
     what_can_be_known,
     what_is_known,
 )
+from replication.known_pruning import ORACLE, few_traces, what_the_ceiling_wins
 from replication.make_rollouts import main
 from replication.readers import NUMBERS
 from replication.reporting.evidence import CEILING
@@ -160,6 +163,27 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     assert "60 tokens" in known_words(run, found)
     assert what_can_be_known(run, tokenizer) == table
     assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()
+
+
+def test_who_knows_which_traces_agree_prunes_best(profile: Path, tmp_path: Path) -> None:
+    run = Run(load_profile(profile), tmp_path, tmp_path)
+    table = what_the_ceiling_wins(run, judge_tokenizer(run))
+    assert isinstance(table, Table)
+    rows = {(row[1], row[2]): row for row in table.rows}
+    assert list(rows) == [
+        (cut, name) for cut in ("60 tokens", "20 tokens") for name in (NUMBERS, CEILING, ORACLE)
+    ]
+    for cut in ("60 tokens", "20 tokens"):
+        right = {name: float(rows[cut, name][5].split()[0]) for name in (NUMBERS, CEILING, ORACLE)}
+        assert right[ORACLE] >= max(right.values())
+    told = (tmp_path / "notes" / "07-pruning.md").read_text()
+    assert told.count("a plain vote of the same tokens (") == 2
+
+
+def test_few_traces_finish_as_large_a_share(profile: Path, tmp_path: Path) -> None:
+    run = Run(load_profile(profile), tmp_path, tmp_path)
+    config = few_traces(run, PruningConfig(k2=20, k3=16))  # 4 rolled traces of 64
+    assert (config.k2, config.k3) == (2, 1)
 
 
 def test_endless_rollouts_are_read_off_a_line_in_one_over_m(profile: Path, tmp_path: Path) -> None:
