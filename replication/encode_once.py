@@ -106,7 +106,7 @@ def train_once(
         learning_rate=once.learning_rate,
         epochs=once.epochs,
         batch_tokens=once.batch_tokens,
-        micro_tokens=settings.micro_tokens or 4096,
+        micro_tokens=once.micro_tokens or settings.micro_tokens or 4096,
         gamma=settings.gamma,
         alpha=settings.alpha,
         lora_rank=rank,

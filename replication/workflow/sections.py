@@ -17,7 +17,8 @@ class EncodeOnceSection(Section):
     """A second judge, which reads each prefix once (:mod:`judging.encode_once`).
 
     It is trained on all pairs of the training traces, ``epochs`` times, and ships in the
-    profile's folder of judges. ``batch_tokens``: tokens of a training step. ``scores`` holds its
+    profile's folder of judges. ``batch_tokens``: tokens of a training step; ``micro_tokens``: of
+    a forward pass, for short rows need less memory (default: the judge's). ``scores`` holds its
     scores of all stored pairs. ``judge_cost``: the price of one of its tokens, where it is not
     ``pruning.judge_cost``.
 
@@ -28,6 +29,7 @@ class EncodeOnceSection(Section):
     epochs: int = Field(5, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     batch_tokens: int = Field(8192, ge=1)
+    micro_tokens: int | None = Field(None, ge=1)
     scores: Path | None = None
     judge_cost: float | None = Field(None, ge=0)
     traces: int = Field(64, ge=2)
