@@ -120,6 +120,7 @@ logged = $(1) >> $(SETUP_LOG) 2>&1 || { grep -i '^error' $(SETUP_LOG); tail -n 1
 
 reproduce: $(REPORT) ## Run all notebooks and write the report (PROFILE=mini needs no models; replay takes TRACES=file)
 	@if [ -e $(BUILD)/.fresh ]; then rm $(BUILD)/.fresh; echo "report: $(REPORT)"; \
+	git status --short -- $(FIGURES) data 2> /dev/null | sed '1i changed against the last commit (a live run always changes its table):' || true; \
 	else echo "nothing to do: $(REPORT) is up to date"; fi
 
 figures: $(STAMPS) ## Run all notebooks, without the report

@@ -21,11 +21,12 @@ settings.register_profile("steady", deadline=None, derandomize=True, max_example
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, one of them has a file, and one all that ask vLLM."""
+    """Where processes share the tests, a file stays in one, and so does all that asks vLLM."""
     for item in items:
-        asks_vllm = "vllm_url" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("vllm" if asks_vllm else item.path.name))
+        name = "vllm" if item.get_closest_marker("vllm") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @contextmanager

@@ -225,7 +225,9 @@ def main(arguments: list[str] | None = None) -> None:
         default=[Path("figures") / name for name in ("small", "real", "mini")],
     )
     parser.add_argument("--out", type=Path, default=Path("docs/findings.md"))
-    parser.add_argument("--of", type=Path, metavar="RUN", help="only this run's, for its report")
+    parser.add_argument(
+        "--of", type=Path, metavar="RUN", help="only this run's, printed and kept for its report"
+    )
     parser.add_argument(
         "--name", default="", help="the run's profile, if its folder is not named so"
     )
@@ -234,6 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
         told = own_claims(RunTables(options.of, options.name))
         if told.rows:
             write_atomically(options.of / "headlines" / "claims.csv", told.to_csv())
+        for claim, paper, ours, verdict in told.rows:
+            print(f"{verdict:>19}  {claim}: {ours} (paper: {paper})")
         return
     write_atomically(options.out, rendered([RunTables(folder) for folder in options.runs]))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.formats.files import write_atomically
-from replication.workflow.announce import seconds_file
+from replication.workflow.announce import last_seconds, seconds_file
 from replication.workflow.notebook_sources import ROOT, make_rule, notebook_code, sources
 
 PARAMETERS = ("profile", "out")
@@ -119,6 +119,8 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
     running = build / f".{notebook.stem}.running.ipynb"
     for stale in (stamp, running, failed):
         stale.unlink(missing_ok=True)
+    last = last_seconds(build, notebook)
+    print(f"{notebook.name}: starts" + (f", last time {last:.0f} s" if last else ""), flush=True)
     started = time.monotonic()
     try:
         papermill.execute_notebook(

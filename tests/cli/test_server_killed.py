@@ -22,7 +22,7 @@ from replication.miniature.tokenizer import prompt_text
 from replication.workflow.profile import ROOT
 
 MODEL = ROOT / "data" / "miniature" / "models" / "birch"
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 def generated(url: str) -> float:

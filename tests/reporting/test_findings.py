@@ -23,7 +23,7 @@ from replication.reporting.evidence import (
     unlike,
     untrained,
 )
-from replication.reporting.findings import claims, in_short, of_itself
+from replication.reporting.findings import claims, in_short, main, of_itself
 from replication.reporting.reference import load_reference
 
 
@@ -49,6 +49,16 @@ def test_a_cell_without_interval_is_refused():
     assert interval(est("-1.9 -3.0 +0.5")).low == -3.0
     with pytest.raises(ValueError, match=r"with its interval, got '0\.7'"):
         interval("0.7")
+
+
+def test_a_runs_claims_are_told_and_kept_for_its_report(tmp_path, capsys):
+    columns = ("source", "reasoner", "benchmark", "same answer, pairs", "N")
+    rows = (("ours", "b", "all", est("84.0 81.0 87.0"), "9 q"),)
+    write_table(Table("redundancy", "", columns, rows), tmp_path)
+    main(["--of", str(tmp_path), "--name", "mine"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.split("  ")[-2].strip() == CONFIRMED and "84.0 [81.0, 87.0] %" in line
+    assert (tmp_path / "headlines" / "claims.csv").is_file()
 
 
 def test_rows_come_from_the_tables(tmp_path):

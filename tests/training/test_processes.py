@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from deepprune_core.training.state import read_history
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from dataclasses import replace
