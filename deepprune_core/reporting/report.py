@@ -314,17 +314,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deepprune_core.reporting.report", description=main.__doc__
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="folder of figures and tables")
-    parser.add_argument("--figures", type=Path, help="the same, by name")
-    parser.add_argument("--profile", type=Path, help="the run's profile; its name is in the title")
-    parser.add_argument("--build", type=Path, help="folder of the executed notebooks; not read")
-    options = parser.parse_args(arguments)
-    if (options.folder is None) == (options.figures is None):
-        parser.error("expected one folder, as FOLDER or as --figures; give one")
-    folder = options.folder or options.figures
-    run = options.profile.stem if options.profile else folder.name
+    parser.add_argument("folder", type=Path, help="folder of figures and tables")
+    folder = parser.parse_args(arguments).folder
     try:
-        write_report(folder, f"DeepPrune, replicated: {run}")
+        write_report(folder, f"DeepPrune, replicated: {folder.name}")
     except ReportError as error:
         print(error, file=sys.stderr)
         return 1
