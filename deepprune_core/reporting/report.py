@@ -32,7 +32,8 @@ CAPTIONS = {
     "figure2a": "Share of pairs of traces with the same answer, the paper's reasoners and ours "
     "(Figure 2a). A ring marks a sample that is not fair; the table says why.",
     "figure2bc": "Readers without training: false negative rate against true negative rate "
-    "(Figures 2b and 2c). The dashed line is at a false negative rate of 0.2.",
+    "(Figures 2b and 2c), a mean over reasoners. The dashed line is at a false negative rate of "
+    "0.2; the diamond on it is the paper's value.",
     "training": "How the judges learn: loss, and AUROC on questions that taught none of them.",
     "table1_figure": "Table 1: AUROC of each training, ours with its interval, the paper's beside "
     "it.",
