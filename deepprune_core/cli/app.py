@@ -16,7 +16,7 @@ from deepprune_core.cli.serve import serve
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # plain help: examples keep their lines
     pretty_exceptions_show_locals=False,  # a key could be among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )

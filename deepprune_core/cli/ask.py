@@ -31,9 +31,10 @@ def ask(
     judge: o.JudgeName = "embedding",
     judge_base: o.JudgeBase = None,
     tau: o.Tau = None,
-    rule: o.Rule = "weighted",
+    paper: o.Paper = False,
+    rule: o.Rule = None,
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 1,
+    representatives: o.Representatives = None,
     k: o.Finishers = 20,
     mode: Annotated[
         str, typer.Option(help="online: a trace goes on while it is judged; pause: it waits")
@@ -69,7 +70,8 @@ def ask(
     text = sys.stdin.read().strip() if question == "-" else question
     if not text:
         o.fail("the question is empty")
-    pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
+    pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
+    truncation = o.parse_cut(cut)
     with told_in_one_line():
         there = open_endpoint(
             urls, model, tokenizer, key, chat=not completion, system=system, without=without

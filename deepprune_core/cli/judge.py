@@ -15,7 +15,9 @@ from deepprune_core.cli.opening import told_in_one_line
 if TYPE_CHECKING:
     from deepprune_core.training.labelled import LabelledTraces
 
-app = typer.Typer(no_args_is_help=True, help="Train, score and evaluate a judge.")
+app = typer.Typer(
+    no_args_is_help=True, help="Train, score and evaluate a judge.", rich_markup_mode=None
+)
 Traces = Annotated[Path, typer.Argument(help="a trace file: our own format or another tool's")]
 PerQuestion = Annotated[int, typer.Option(min=1, help="pairs a question at most")]
 

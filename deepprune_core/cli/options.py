@@ -32,10 +32,23 @@ JudgeBase = Annotated[
     str | None, typer.Option(help="folder or hub name of the model that a judge's adapter is for")
 ]
 Tau = Annotated[
-    float | None, typer.Option(min=0, max=1, help="similarity above which a trace joins a cluster")
+    float | None,
+    typer.Option(
+        min=0, max=1,
+        help="similarity above which a trace joins a cluster (default: what suits the judge, "
+        "told by a trained one, 0.95 for embedding, else 0.5)",
+    ),
+]  # fmt: skip
+Paper = Annotated[
+    bool,
+    typer.Option(
+        "--paper/--fast",
+        help="the paper's rule (largest, ten representatives), or one that asks the judge little "
+        "(weighted, one representative); --rule and --representatives go before",
+    ),
 ]
 Rule = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="who finishes and how they vote: weighted (one trace a cluster, with the weight of "
         "its cluster), survivors (one trace a cluster, one vote each), largest (K2 traces of the "
@@ -47,8 +60,7 @@ Clusters = Annotated[
     typer.Option(min=1, help="K: clusters at most; a trace that matches none counts for itself"),
 ]
 Representatives = Annotated[
-    int,
-    typer.Option(min=1, help="K1: members of a cluster that a trace is compared with (paper: 10)"),
+    int | None, typer.Option(min=1, help="K1: members of a cluster that a trace is compared with")
 ]
 Finishers = Annotated[int, typer.Option(min=1, help="K2, K3: traces that finish under 'largest'")]
 Url = Annotated[
@@ -107,12 +119,18 @@ def parse_cut(text: str) -> Truncation:
     return Truncation(kind, int(match[1]))  # type: ignore[arg-type]
 
 
-def parse_rule(name: str, clusters: int, representatives: int, k: int) -> PruningConfig:
+def parse_rule(
+    name: str | None, clusters: int, representatives: int | None, k: int, *, paper: bool = False
+) -> PruningConfig:
     """Return the pruning settings that a user chose; the threshold is set later.
+
+    ``paper``: what is not named is the paper's choice, and not the one that asks least.
 
     One representative is a cluster's first trace; several are drawn by chance, as in the paper.
     A trace that matches none of K clusters counts for itself: it is never added to another's vote.
     """
+    name = name or ("largest" if paper else "weighted")
+    representatives = representatives or (ClusteringConfig().max_representatives if paper else 1)
     clustering = ClusteringConfig(
         max_clusters=clusters, max_representatives=representatives, overflow="keep_alone",
         choice="first" if representatives == 1 else "random",

@@ -51,7 +51,8 @@ def prune(
     ] = None,
     tau: o.Tau = None,
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 1,
+    paper: o.Paper = False,
+    representatives: o.Representatives = None,
     k: Annotated[
         int | None,
         typer.Option(
@@ -91,7 +92,9 @@ def prune(
     o.err.print(about, markup=False, highlight=False, soft_wrap=True)
     price = judge_cost if judge_cost is not None else 0.0 if judge in FREE else 1.0
     rules = {
-        name: o.parse_rule(name, clusters, representatives, finishers).with_tau(threshold)
+        name: o.parse_rule(name, clusters, representatives, finishers, paper=paper).with_tau(
+            threshold
+        )
         for name in RULES
     }
     outcomes = compare_on_stored(

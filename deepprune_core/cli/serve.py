@@ -22,9 +22,10 @@ def serve(
     judge: o.JudgeName = "embedding",
     judge_base: o.JudgeBase = None,
     tau: o.Tau = None,
-    rule: o.Rule = "weighted",
+    paper: o.Paper = False,
+    rule: o.Rule = None,
     clusters: o.Clusters = 32,
-    representatives: o.Representatives = 1,
+    representatives: o.Representatives = None,
     k: o.Finishers = 20,
     model: o.Model = None,
     tokenizer: o.TokenizerName = None,
@@ -65,7 +66,8 @@ def serve(
     limits = Limits(os.environ.get(server_key) or None, body_seconds=body_seconds, at_once=at_once)
     if limits.key is None and not is_loopback(host) and not without_key:
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
-    pruning, truncation = o.parse_rule(rule, clusters, representatives, k), o.parse_cut(cut)
+    pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
+    truncation = o.parse_cut(cut)
     with told_in_one_line():
         there = open_endpoint(o.require_url(upstream), model, tokenizer, key, without=without)
         reader, threshold = open_judge(judge, judge_base, tau)

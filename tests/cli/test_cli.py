@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deepprune_core.cli.app import app
-from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT, require_url
+from deepprune_core.cli.options import BAD_INPUT, ENGINE_FAULT, parse_rule, require_url
 from deepprune_core.cli.prune import RULES, worth
 from deepprune_core.cli.report import tie_told
 from deepprune_core.engines.discovery import WordTokenizer
@@ -44,8 +44,15 @@ def stored(tmp_path: Path) -> Path:
 def test_help_teaches_with_examples() -> None:
     for command in ("ask", "prune", "serve"):
         found = RUNNER.invoke(app, [command, "--help"])
-        assert found.exit_code == 0 and f"deepprune {command}" in found.output
+        assert found.exit_code == 0 and f"\n    deepprune {command}" in found.output
     assert RUNNER.invoke(app, ["--version"]).output.startswith("deepprune 0.")
+
+
+def test_what_is_not_named_is_the_fast_rule_or_the_papers() -> None:
+    fast, papers = (parse_rule(None, 32, None, 20, paper=paper) for paper in (False, True))
+    assert fast == parse_rule("weighted", 32, 1, 20)
+    assert papers == parse_rule("largest", 32, 10, 20)
+    assert parse_rule("survivors", 32, 3, 20, paper=True) == parse_rule("survivors", 32, 3, 20)
 
 
 def test_prune_prints_what_each_way_to_vote_costs(stored: Path) -> None:
