@@ -26,6 +26,7 @@ from replication.known import (
 )
 from replication.known_pruning import ORACLE, few_traces, what_the_ceiling_wins
 from replication.make_rollouts import main
+from replication.online import play_all, play_consistency
 from replication.readers import NUMBERS
 from replication.reporting.evidence import CEILING
 from replication.rollouts import (
@@ -36,7 +37,7 @@ from replication.rollouts import (
     rollouts_settings,
 )
 from replication.run import Run
-from replication.text import NOTHING
+from replication.text import NOTHING, rate
 from replication.untrained import judge_tokenizer
 from replication.workflow.profile import ROOT, load_profile
 
@@ -165,7 +166,7 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()
 
 
-def test_who_knows_which_traces_agree_prunes_best(profile: Path, tmp_path: Path) -> None:
+def test_who_knows_which_traces_agree_votes_as_all_traces_do(profile: Path, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
     table = what_the_ceiling_wins(run, judge_tokenizer(run))
     assert isinstance(table, Table)
@@ -173,9 +174,11 @@ def test_who_knows_which_traces_agree_prunes_best(profile: Path, tmp_path: Path)
     assert list(rows) == [
         (cut, name) for cut in ("60 tokens", "20 tokens") for name in (NUMBERS, CEILING, ORACLE)
     ]
+    traces = rolled_traces(run, "birch-all")
+    everyone = play_all(run, "cons@4", traces, play_consistency(traces)).accuracy(run)
     for cut in ("60 tokens", "20 tokens"):
-        right = {name: float(rows[cut, name][5].split()[0]) for name in (NUMBERS, CEILING, ORACLE)}
-        assert right[ORACLE] >= max(right.values())
+        assert rows[cut, ORACLE][5] == rate(everyone)
+    assert all(float(row[4].split()[0]) < 100 for row in table.rows)
     told = (tmp_path / "notes" / "07-pruning.md").read_text()
     assert told.count("a plain vote of the same tokens (") == 2
 
