@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,25 +111,40 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny.yaml"
 
 
-def test_they_are_sampled_cut_by_cut_and_once(
-    profile: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--profile", str(profile), "--engine", "transformers", "--parallel", "12"]
-    assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "60 tokens, 8 prefixes" in told and "birch-all, 20 tokens, 8 prefixes" in told
+def sample(profile: Path) -> str:
+    """Sample what is missing; return what was printed."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert main(
+            ["--profile", str(profile), "--engine", "transformers", "--parallel", "12"]
+        ) == 0  # fmt: skip
+    return told.getvalue()
+
+
+@pytest.fixture(scope="module")
+def sampled(profile: Path) -> str:
+    """What the first sampling printed; its rollouts are there."""
+    return sample(profile)
+
+
+@pytest.fixture
+def run(profile: Path, sampled: str, tmp_path: Path) -> Run:
+    """A run whose rollouts are there."""
+    return Run(load_profile(profile), tmp_path, tmp_path)
+
+
+def test_they_are_sampled_cut_by_cut_and_once(profile: Path, sampled: str) -> None:
+    assert "60 tokens, 8 prefixes" in sampled and "birch-all, 20 tokens, 8 prefixes" in sampled
     file = profile.parent / "rolled.parquet"
     rows = pq.read_table(file).to_pylist()
     assert [row["tokens"] for row in rows] == [60] * 8 + [20] * 8
     assert all(len(row["answers"]) == 3 and row["num_tokens"] > 0 for row in rows)
     assert not list(profile.parent.glob("*.work"))
     before = file.read_bytes()
-    assert main(arguments) == 0
-    assert "20 tokens are there" in capsys.readouterr().out and file.read_bytes() == before
+    assert "20 tokens are there" in sample(profile) and file.read_bytes() == before
 
 
-def test_only_questions_whose_first_traces_disagree_count(profile: Path, tmp_path: Path) -> None:
-    run = Run(load_profile(profile), tmp_path, tmp_path)
+def test_only_questions_whose_first_traces_disagree_count(run: Run) -> None:
     traces = rolled_traces(run, "birch-all")
     assert len(traces.graded) == 2
     assert all(0 < traces.pairs.same[traces.pairs.question == q].mean() < 1 for q in range(2))
@@ -145,8 +162,7 @@ def test_a_job_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> N
         rollouts_settings(Run(load_profile(other), tmp_path, tmp_path))
 
 
-def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> None:
-    run = Run(load_profile(profile), tmp_path, tmp_path)
+def test_floor_and_ceiling_stand_side_by_side(run: Run, tmp_path: Path) -> None:
     tokenizer = judge_tokenizer(run)
     found = what_is_known(run, tokenizer)
     assert list(found) == ["mini-24"]
@@ -166,8 +182,7 @@ def test_floor_and_ceiling_stand_side_by_side(profile: Path, tmp_path: Path) -> 
     assert (tmp_path / "known.png").is_file() and (tmp_path / "known.md").is_file()
 
 
-def test_who_knows_which_traces_agree_votes_as_all_traces_do(profile: Path, tmp_path: Path) -> None:
-    run = Run(load_profile(profile), tmp_path, tmp_path)
+def test_who_knows_which_traces_agree_votes_as_all_traces_do(run: Run, tmp_path: Path) -> None:
     table = what_the_ceiling_wins(run, judge_tokenizer(run))
     assert isinstance(table, Table)
     rows = {(row[1], row[2]): row for row in table.rows}
@@ -183,15 +198,13 @@ def test_who_knows_which_traces_agree_votes_as_all_traces_do(profile: Path, tmp_
     assert told.count("a plain vote of the same tokens (") == 2
 
 
-def test_few_traces_finish_as_large_a_share(profile: Path, tmp_path: Path) -> None:
-    run = Run(load_profile(profile), tmp_path, tmp_path)
+def test_few_traces_finish_as_large_a_share(run: Run) -> None:
     config = few_traces(run, PruningConfig(k2=20, k3=16))  # 4 rolled traces of 64
     assert (config.k2, config.k3) == (2, 1)
 
 
-def test_endless_rollouts_are_read_off_a_line_in_one_over_m(profile: Path, tmp_path: Path) -> None:
+def test_endless_rollouts_are_read_off_a_line_in_one_over_m(run: Run) -> None:
     """AUROC 0.9 - 0.2 / m: 0.8, 0.85 and 0.875 with 2, 4 and 8."""
-    run = Run(load_profile(profile), tmp_path, tmp_path)
     some = what_is_known(run, judge_tokenizer(run))["mini-24"][0]
     names = [*map(FEWER.format, fewer(8)), CEILING]
     known = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,16 +63,27 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny.yaml"
 
 
+def make(profile: Path) -> str:
+    """Train and score what is missing; return what was printed."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert main(["--profile", str(profile), STATES]) == 0
+    return told.getvalue()
+
+
+@pytest.fixture(scope="module")
+def trained(profile: Path) -> str:
+    """What the first training printed; head and scores are there."""
+    return make(profile)
+
+
 def test_it_is_trained_once_and_its_scores_are_kept(
-    profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    profile: Path, trained: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["--profile", str(profile), STATES]) == 0
     pairs = len(graded_traces(profile.parent / "test.parquet", 4).pairs)
-    told = capsys.readouterr().out
-    assert all(f"{name}, 40 tokens: {pairs} scores computed" in told for name in (NAME, COSINE))
+    assert all(f"{name}, 40 tokens: {pairs} scores computed" in trained for name in (NAME, COSINE))
     monkeypatch.setattr("replication.own_states.open_states", lambda _: pytest.fail("read again"))
-    assert main(["--profile", str(profile), STATES]) == 0
-    assert "40 tokens: 0 scores computed" in capsys.readouterr().out
+    assert "40 tokens: 0 scores computed" in make(profile)
     run = Run(load_profile(profile), profile.parent / "out", profile.parent / "work")
     numbers, cosine, states = readers_at_lengths(run, judge_tokenizer(run))
     assert (states.name, cosine.name) == (NAME, COSINE)
@@ -80,7 +93,7 @@ def test_it_is_trained_once_and_its_scores_are_kept(
 
 
 def test_it_prunes_with_stored_scores_and_a_prefix_costs_its_reading(
-    profile: Path, tmp_path: Path
+    profile: Path, trained: str, tmp_path: Path
 ) -> None:
     pruning = profile.with_name("pruning.yaml")
     text = profile.read_text().replace("  own_states:", "  prunes: states\n  own_states:")
@@ -97,7 +110,7 @@ def test_it_prunes_with_stored_scores_and_a_prefix_costs_its_reading(
     assert len(found.questions[0]) == 12
 
 
-def test_a_judge_of_other_lessons_is_refused(profile: Path, tmp_path: Path) -> None:
+def test_a_judge_of_other_lessons_is_refused(profile: Path, trained: str, tmp_path: Path) -> None:
     run = Run(load_profile(profile), tmp_path, tmp_path)
     cut = Truncation("tokens", 40)
     states_judges(run, cut)
