@@ -99,7 +99,7 @@ def add_rollouts(target: Path, prefixes: list[Prefixed], ends: TraceSet) -> None
     new = [
         {
             "question_id": prefix.question.question_id, "trace": prefix.trace,
-            "tokens": prefix.tokens,
+            "tokens": prefix.tokens, "prefix": prefix.digest,
             "answers": [extract_answer(prefix.text + end.text) for end in group],
             "num_tokens": sum(end.num_tokens for end in group),
         }
@@ -111,7 +111,7 @@ def add_rollouts(target: Path, prefixes: list[Prefixed], ends: TraceSet) -> None
 
 SCHEMA = pa.schema({
     "question_id": pa.string(), "trace": pa.int32(), "tokens": pa.int32(),
-    "answers": pa.list_(pa.string()), "num_tokens": pa.int32(),
+    "prefix": pa.string(), "answers": pa.list_(pa.string()), "num_tokens": pa.int32(),
 })  # fmt: skip
 
 

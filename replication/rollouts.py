@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepprune_core.answers import UNGRADABLE, partition
@@ -44,6 +46,12 @@ class Prefixed:
     @property
     def key(self) -> str:
         return key_of(self.question.question_id, self.trace, self.tokens)
+
+    @property
+    def digest(self) -> str:
+        """A digest of what is gone on from."""
+        read = repr((self.question.text, self.text)).encode("utf-8", "surrogatepass")
+        return sha256(read).hexdigest()[:16]
 
 
 def key_of(question_id: str, trace: int, tokens: int) -> str:
@@ -98,15 +106,34 @@ def keys_of(traces: GradedTraces, tokens: int) -> set[str]:
     }
 
 
-def read_rollouts(path: Path) -> dict[str, Answers]:
-    """Return the answers of each prefix's continuations by its key; empty without the file."""
+@dataclass(frozen=True)
+class Ends:
+    """The answers of a prefix's continuations, and the digest of the prefix."""
+
+    prefix: str
+    answers: Answers
+
+
+def read_rollouts(path: Path) -> dict[str, Ends]:
+    """Return the ends of each prefix's continuations by its key; empty without the file.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     if not path.is_file():
         return {}
-    rows = pq.read_table(path).to_pylist()
-    return {
-        key_of(row["question_id"], row["trace"], row["tokens"]): tuple(row["answers"])
-        for row in rows
-    }
+    try:
+        rows = pq.read_table(path).to_pylist()
+        return {
+            key_of(row["question_id"], row["trace"], row["tokens"]): Ends(
+                row["prefix"], tuple(row["answers"])
+            )
+            for row in rows
+        }
+    except (pa.ArrowException, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: no file of rollouts ({error}); delete it, and run `make rollouts`"
+        ) from None
 
 
 class RolloutJudge:
@@ -152,14 +179,25 @@ class RolledCut:
 
 
 def rolled_cuts(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> list[RolledCut]:
-    """Return the cuts of a job's traces of which all rollouts are there."""
+    """Return the cuts of a job's traces of which all rollouts are there.
+
+    Raises:
+        ValueError: they are of other prefixes, or fewer than the profile says.
+    """
     settings = rollouts_settings(run)
     stored, found = read_rollouts(ROOT / settings.file), []
     for tokens in settings.jobs[job]:
         if not keys_of(traces, tokens) <= set(stored):
             continue
         prefixes = prefixes_of(traces, tokens, tokenizer)
-        answers = {(p.question.text, p.text): stored[p.key] for p in prefixes}
+        for prefix in prefixes:
+            ends = stored[prefix.key]
+            if ends.prefix != prefix.digest or len(ends.answers) < settings.continuations:
+                raise ValueError(
+                    f"{settings.file}: {prefix.key}: rollouts of another prefix, or fewer than "
+                    f"{settings.continuations}; delete the file, and run `make rollouts`"
+                )
+        answers = {(p.question.text, p.text): stored[p.key].answers for p in prefixes}
         cut = Truncation("tokens", tokens)
         data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
         found.append(RolledCut(cut, data, answers))

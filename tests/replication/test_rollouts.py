@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,13 +28,14 @@ from replication.known import (
     what_is_known,
 )
 from replication.known_pruning import ORACLE, few_traces, what_the_ceiling_wins
-from replication.make_rollouts import main
+from replication.make_rollouts import SCHEMA, main
 from replication.online import play_all, play_consistency
 from replication.readers import NUMBERS
 from replication.reporting.evidence import CEILING
 from replication.rollouts import (
     RolloutJudge,
     prefixes_of,
+    read_rollouts,
     rolled_cuts,
     rolled_traces,
     rollouts_settings,
@@ -160,6 +162,25 @@ def test_a_job_that_is_not_collected_is_told(profile: Path, tmp_path: Path) -> N
     other.write_text(profile.read_text().replace("jobs: {birch-all:", "jobs: {oak-all:"))
     with pytest.raises(ValueError, match="got 'oak-all'"):
         rollouts_settings(Run(load_profile(other), tmp_path, tmp_path))
+
+
+def test_rollouts_of_other_prefixes_fewer_or_a_broken_file_are_refused(
+    profile: Path, run: Run, tmp_path: Path
+) -> None:
+    rows = pq.read_table(profile.parent / "rolled.parquet").to_pylist()
+    other, tokenizer = profile.with_name("changed.yaml"), judge_tokenizer(run)
+    file = tmp_path / "changed.parquet"
+    other.write_text(profile.read_text().replace(f"{profile.parent}/rolled.parquet", str(file)))
+    changed = Run(load_profile(other), tmp_path, tmp_path)
+    traces = rolled_traces(changed, "birch-all")
+    for fault in ({"prefix": "0" * 16}, {"answers": ["7"]}):
+        pq.write_table(pa.Table.from_pylist([rows[0] | fault, *rows[1:]], SCHEMA), file)
+        with pytest.raises(ValueError, match="rollouts of another prefix, or fewer than 3"):
+            rolled_cuts(changed, "birch-all", traces, tokenizer)
+    for content in (b"broken", (profile.parent / "birch-all.parquet").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"changed\.parquet: no file of rollouts"):
+            read_rollouts(file)
 
 
 def test_floor_and_ceiling_stand_side_by_side(run: Run, tmp_path: Path) -> None:
