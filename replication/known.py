@@ -21,7 +21,7 @@ from replication.own_states import states_judges
 from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
 from replication.reporting.evidence import CEILING
 from replication.reporting.plots_online import Shares, share_lines
-from replication.rollouts import rolled_cuts, rolled_traces, rollouts_settings
+from replication.rollouts import RolledCut, all_rolled, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess, contradiction_reader
 from replication.table1 import knowing_judge
@@ -37,23 +37,19 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
 
     The traces of many benchmarks go by their reasoner's name.
     """
-    found, plan = {}, run.profile.collect
-    assert plan is not None
     # Opening a judge hashes its base, so the jobs share one a cut.
     trained = cache(lambda cut: trained_judge(run, cut, tokenizer))
-    for job in rollouts_settings(run).jobs:
-        if (ROOT / plan.file(job)).is_file():
-            traces = rolled_traces(run, job)
-            if skills := _readers(run, job, traces, tokenizer, trained):
-                names = traces.traces.benchmarks
-                found[" and ".join(names) if len(names) < 3 else traces.model] = skills
-    return found
+    found = {
+        title: _readers(run, traces, cuts, tokenizer, trained)
+        for title, traces, cuts in all_rolled(run, tokenizer)
+    }
+    return {title: skills for title, skills in found.items() if skills}
 
 
 def _readers(
     run: Run,
-    job: str,
     traces: GradedTraces,
+    cuts: Sequence[RolledCut],
     tokenizer: Any,
     trained_at: Callable[[Truncation], CachedJudge | None],
 ) -> list[JudgeResult]:
@@ -65,7 +61,7 @@ def _readers(
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
     found: list[JudgeResult] = []
-    rolled = {one.cut.k: one for one in rolled_cuts(run, job, traces, tokenizer)}
+    rolled = {one.cut.k: one for one in cuts}
     for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
         cut, judges = Truncation("tokens", k), dict[str, Judge]()
         known = rolled.get(k)

@@ -1,14 +1,15 @@
 """What the ceiling would win: pruning replayed with a judge that knows each prefix's own ends.
 
 The rollouts of :mod:`replication.rollouts` rank pairs as well as any reader of the prefixes can.
-Where pruning by them does not beat a plain vote of the same tokens, no better judge will help.
+Where pruning by them does not beat a plain vote of the same tokens, a better reader of pairs will
+hardly help.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,11 @@ from replication.online import Cell, control_cell, control_curve, play_all, stor
 from replication.readers import NUMBERS
 from replication.replays import play_pruning
 from replication.reporting.evidence import CEILING
-from replication.rollouts import rolled_cuts, rolled_traces, rollouts_settings
+from replication.rollouts import all_rolled, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.table2 import difference
 from replication.text import rate
 from replication.threshold import candidate_taus
-from replication.workflow.profile import ROOT
 
 ORACLE = "oracle: knows which traces agree"
 
@@ -50,24 +50,18 @@ class Pruned:
 
 def pruned_by_knowledge(run: Run, tokenizer: Any) -> list[Pruned]:
     """Return floor, ceiling and oracle as pruners of every job at every cut with rollouts."""
-    plan, found = run.profile.collect, []
-    assert plan is not None
-    for job in rollouts_settings(run).jobs:
-        if not (ROOT / plan.file(job)).is_file():
-            continue
-        traces = rolled_traces(run, job)
-        for rolled in rolled_cuts(run, job, traces, tokenizer):
-            ceiling = stored_questions(
-                traces, rolled.judge(rollouts_settings(run).continuations), rolled.cut, tokenizer
+    found, continuations = [], rollouts_settings(run).continuations
+    for title, traces, cuts in all_rolled(run, tokenizer):
+        for rolled in cuts:
+            floor, ceiling = (
+                stored_questions(traces, judge, rolled.cut, tokenizer)
+                for judge in (NumberOverlapJudge(), rolled.judge(continuations))
             )
-            floor = stored_questions(traces, NumberOverlapJudge(), rolled.cut, tokenizer)
-            judges = {
-                NUMBERS: floor, CEILING: ceiling, ORACLE: [oracle_scores(q) for q in ceiling]
-            }  # fmt: skip
-            found += [
-                _best(run, traces, rolled.cut, name, questions)
-                for name, questions in judges.items()
-            ]
+            oracle = [oracle_scores(question) for question in ceiling]
+            judges = {NUMBERS: floor, CEILING: ceiling, ORACLE: oracle}
+            for name, questions in judges.items():
+                cell, tau, gain = _best(run, traces, name, questions)
+                found.append(Pruned(title, rolled.cut, name, tau, cell, gain))
     return found
 
 
@@ -78,24 +72,19 @@ def few_traces(run: Run, config: PruningConfig) -> PruningConfig:
     def scaled(k: int) -> int:
         return max(1, math.ceil(k * share))
 
-    return PruningConfig(
-        config.clustering, config.finish, config.vote, scaled(config.k2), scaled(config.k3)
-    )
+    return replace(config, k2=scaled(config.k2), k3=scaled(config.k3))
 
 
 def _best(
-    run: Run, traces: GradedTraces, cut: Truncation, name: str, questions: Sequence[StoredQuestion]
-) -> Pruned:
-    """Return a judge's pruning at the threshold that wins most on these very questions."""
+    run: Run, traces: GradedTraces, name: str, questions: Sequence[StoredQuestion]
+) -> tuple[Cell, float, Interval]:
+    """Return a judge's pruning, τ and gain, for the τ that wins most on these very questions."""
     curve, found = control_curve(run, traces), []
-    names = traces.traces.benchmarks
-    benchmark = " and ".join(names) if len(names) < 3 else traces.model
     for tau in candidate_taus(questions) if name != ORACLE else [0.5]:
         config = few_traces(run, run.profile.pruning.config(tau=tau))
         cell = play_all(run, name, traces, play_pruning(questions, config))
-        gain = difference(run, cell, control_cell(cell, curve))
-        found.append(Pruned(benchmark, cut, name, tau, cell, gain))
-    return max(found, key=lambda one: np.round(one.gain.value, 9))
+        found.append((cell, tau, difference(run, cell, control_cell(cell, curve))))
+    return max(found, key=lambda one: np.round(one[2].value, 9))
 
 
 def pruned_table(run: Run, found: Sequence[Pruned]) -> Table:

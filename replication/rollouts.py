@@ -12,7 +12,7 @@ ceiling, and it is given for several m.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -202,3 +202,18 @@ def rolled_cuts(run: Run, job: str, traces: GradedTraces, tokenizer: Any) -> lis
         data = judge_data(traces.traces, traces.pairs, cut, tokenizer)
         found.append(RolledCut(cut, data, answers))
     return found
+
+
+def all_rolled(run: Run, tokenizer: Any) -> Iterator[tuple[str, GradedTraces, list[RolledCut]]]:
+    """Yield (title, traces, cuts with all rollouts) of each job whose traces are there.
+
+    The title is the benchmarks' names, or the reasoner's where they are many.
+    """
+    plan = run.profile.collect
+    assert plan is not None
+    for job in rollouts_settings(run).jobs:
+        if (ROOT / plan.file(job)).is_file():
+            traces = rolled_traces(run, job)
+            names = traces.traces.benchmarks
+            title = " and ".join(names) if len(names) < 3 else traces.model
+            yield title, traces, rolled_cuts(run, job, traces, tokenizer)

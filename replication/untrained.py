@@ -102,7 +102,8 @@ def untrained_words(run: Run, judged: Sequence[Judged]) -> str:
         )
     if all(result.auroc.high < WEAK for _, result in judged):
         sentences.append(
-            f"As in the paper, both stay below {WEAK}: what beginnings look like says little."
+            f"As in the paper, {'both stay' if len(judged) > 1 else 'it stays'} below {WEAK}: what "
+            "beginnings look like says little."
         )
     elif any(result.auroc.low > WEAK for _, result in judged):
         sentences.append("Here the beginnings alone say more than in the paper.")
