@@ -162,7 +162,7 @@ def compare_on_stored(
     }
     wholes, curves = [], []
     groups = list(zip(traces.questions, traces.traces, graded, strict=True))
-    for question, group, grades in tqdm(groups, desc="questions", delay=5):
+    for question, group, grades in tqdm(groups, desc="questions", delay=5, disable=None):
         if not group:
             continue
         cuts = [truncation.cut(trace.text, tokenizer) for trace in group]
