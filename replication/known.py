@@ -13,6 +13,7 @@ from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.score_cache import CachedJudge
+from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
 from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
@@ -26,6 +27,7 @@ from replication.run import GradedTraces, Run
 from replication.skill import JudgeResult, assess, contradiction_reader
 from replication.table1 import knowing_judge
 from replication.text import number, percent
+from replication.untrained import NAMES, zero_shot_judge
 from replication.workflow.profile import ROOT
 
 FEWER = "ceiling from {} a prefix"  # from fewer rollouts than there are
@@ -39,8 +41,9 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
     """
     # Opening a judge hashes its base, so the jobs share one a cut.
     trained = cache(lambda cut: trained_judge(run, cut, tokenizer))
+    untrained = zero_shot_judge(run) if run.profile.judge.zero_shot_scores else None
     found = {
-        title: _readers(run, traces, cuts, tokenizer, trained)
+        title: _readers(run, traces, cuts, tokenizer, trained, untrained)
         for title, traces, cuts in all_rolled(run, tokenizer)
     }
     return {title: skills for title, skills in found.items() if skills}
@@ -52,14 +55,16 @@ def _readers(
     cuts: Sequence[RolledCut],
     tokenizer: Any,
     trained_at: Callable[[Truncation], CachedJudge | None],
+    untrained: CachedJudge | None,
 ) -> list[JudgeResult]:
     """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
     Readers are asked at all cuts of the judge from own states too, where there is no ceiling; that
-    judge itself where it has read the prefixes. The trained judge's scores that do not ship with
-    it are kept beside the rollouts.
+    judge itself, and the untrained one, where they have read the prefixes. The trained judge's
+    scores that do not ship with it are kept beside the rollouts.
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
+    encoder = cache(lambda: open_encoder(run.profile.sentence_bert))
     found: list[JudgeResult] = []
     rolled = {one.cut.k: one for one in cuts}
     for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
@@ -68,10 +73,13 @@ def _readers(
         data = known.data if known else judge_data(traces.traces, traces.pairs, cut, tokenizer)
         judges[NUMBERS] = NumberOverlapJudge()
         if k in run.cuts.embedding_tokens:
+            judges[NAMES["sentence_bert"]] = SentenceBertJudge(encoder())
             judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
             states = reversed(states_judges(run, cut).items())
             judges.update((name, judge) for name, judge in states if judge.knows(data.inputs))
+        if untrained is not None and untrained.knows(data.inputs):
+            judges[NAMES["zero_shot"]] = untrained
         trained = trained_at(cut) if known else None
         if trained:
             judges[TRAINED] = trained

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
 from deepprune_core.metrics import Interval
 from replication.judges import base_model, open_judge, test_data
@@ -33,13 +34,17 @@ def judge_tokenizer(run: Run) -> Any:
 
 def zero_shot(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of the judge's base model without any training on pairs of traces."""
-    cut = run.cuts.online()
-    shipped = run.profile.judge.zero_shot_scores
-    scores = ROOT / shipped if shipped else run.work / "scores" / "zero-shot.parquet"
-    judge = open_judge(run, None, scores, autocast=run.profile.judge.autocast)
+    cut, judge = run.cuts.online(), zero_shot_judge(run)
     result = assess(run, NAMES["zero_shot"], judge, test_data(run, cut, tokenizer), cut)
     judge.save()
     return result
+
+
+def zero_shot_judge(run: Run) -> CachedJudge:
+    """Return the base model as a judge, with the scores that ship or that the run keeps."""
+    shipped = run.profile.judge.zero_shot_scores
+    scores = ROOT / shipped if shipped else run.work / "scores" / "zero-shot.parquet"
+    return open_judge(run, None, scores, autocast=run.profile.judge.autocast)
 
 
 def sentence_bert(run: Run, tokenizer: Any) -> JudgeResult:
