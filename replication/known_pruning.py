@@ -16,6 +16,7 @@ import numpy as np
 
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.metrics import Interval
+from deepprune_core.peers.self_consistency import MajorityCurve
 from deepprune_core.pruner import PruningConfig, StoredQuestion
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
@@ -23,7 +24,7 @@ from replication.methods import oracle_scores
 from replication.online import Cell, control_cell, control_curve, play_all, stored_questions
 from replication.readers import NUMBERS
 from replication.replays import play_pruning
-from replication.reporting.evidence import CEILING
+from replication.reporting.evidence import CEILING, CONFIRMED, OPEN, REFUTED, above
 from replication.rollouts import all_rolled, rollouts_settings
 from replication.run import GradedTraces, Run
 from replication.table2 import difference
@@ -31,6 +32,7 @@ from replication.text import rate
 from replication.threshold import candidate_taus
 
 ORACLE = "oracle: knows which traces agree"
+VERDICTS = {CONFIRMED: "beats", REFUTED: "loses against", OPEN: "is not told from"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def pruned_by_knowledge(run: Run, tokenizer: Any) -> list[Pruned]:
     """Return floor, ceiling and oracle as pruners of every job at every cut with rollouts."""
     found, continuations = [], rollouts_settings(run).continuations
     for title, traces, cuts in all_rolled(run, tokenizer):
+        curve = control_curve(run, traces)
         for rolled in cuts:
             floor, ceiling = (
                 stored_questions(traces, judge, rolled.cut, tokenizer)
@@ -60,7 +63,7 @@ def pruned_by_knowledge(run: Run, tokenizer: Any) -> list[Pruned]:
             oracle = [oracle_scores(question) for question in ceiling]
             judges = {NUMBERS: floor, CEILING: ceiling, ORACLE: oracle}
             for name, questions in judges.items():
-                cell, tau, gain = _best(run, traces, name, questions)
+                cell, tau, gain = _best(run, traces, curve, name, questions)
                 found.append(Pruned(title, rolled.cut, name, tau, cell, gain))
     return found
 
@@ -76,10 +79,14 @@ def few_traces(run: Run, config: PruningConfig) -> PruningConfig:
 
 
 def _best(
-    run: Run, traces: GradedTraces, name: str, questions: Sequence[StoredQuestion]
+    run: Run,
+    traces: GradedTraces,
+    curve: MajorityCurve,
+    name: str,
+    questions: Sequence[StoredQuestion],
 ) -> tuple[Cell, float, Interval]:
     """Return a judge's pruning, τ and gain, for the τ that wins most on these very questions."""
-    curve, found = control_curve(run, traces), []
+    found = []
     for tau in candidate_taus(questions) if name != ORACLE else [0.5]:
         config = few_traces(run, run.profile.pruning.config(tau=tau))
         cell = play_all(run, name, traces, play_pruning(questions, config))
@@ -115,8 +122,9 @@ def pruned_words(run: Run, found: Sequence[Pruned]) -> str:
     for one in (p for p in found if p.judge == CEILING):
         oracle, floor = (rate(_like(found, one, name).gain) for name in (ORACLE, NUMBERS))
         sentences.append(
-            f"On *{one.benchmark}* at {one.cut.label} the ceiling {_verdict(one.gain)} a plain "
-            f"vote of the same tokens ({rate(one.gain)} points); a judge that knows which traces "
+            f"On *{one.benchmark}* at {one.cut.label} the ceiling "
+            f"{VERDICTS[above(one.gain, 0)]} a plain vote of the same tokens ({rate(one.gain)} "
+            "points); a judge that knows which traces "
             f"agree has {oracle}, {NUMBERS} {floor}."
         )
     about = (
@@ -124,12 +132,6 @@ def pruned_words(run: Run, found: Sequence[Pruned]) -> str:
         "by them, with the τ that suits them best: no judge ranks pairs better at that cut."
     )
     return run.note("07-pruning", about, *sentences)
-
-
-def _verdict(gain: Interval) -> str:
-    if gain.low > 0:
-        return "beats"
-    return "loses against" if gain.high < 0 else "is not told from"
 
 
 def _like(found: Sequence[Pruned], like: Pruned, judge: str) -> Pruned:

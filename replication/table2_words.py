@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from deepprune_core.pruner import PruningConfig
 from replication.methods import CONTROL, FAST, Online, named
 from replication.online import Cell, control_cell
+from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.table2 import difference
@@ -44,9 +45,8 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     gross, net = _saved(run, pruned), _saved(run, pruned, judge_cost)
     lost = _changed(every, "DeepPrune")
     beats = [difference(run, named(cells, "DeepPrune"), named(cells, CONTROL)) for cells in every]
-    verdicts = [
-        "better" if d.low > 0 else "worse" if d.high < 0 else "not distinguishable" for d in beats
-    ]
+    told = {CONFIRMED: "better", REFUTED: "worse", OPEN: "not distinguishable"}
+    verdicts = [told[above(d, 0)] for d in beats]
     run.headline(
         "05",
         ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}", gross),

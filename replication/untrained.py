@@ -10,7 +10,7 @@ from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
 from deepprune_core.metrics import Interval
 from replication.judges import base_model, open_judge, test_data
-from replication.reporting.evidence import WEAK
+from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, WEAK, above
 from replication.reporting.plots import Curve
 from replication.reporting.reference import load_reference
 from replication.run import Run
@@ -85,9 +85,8 @@ def against_chance(auroc: Interval) -> str:
     >>> against_chance(Interval(0.43, 0.37, 0.49, 30))
     'below chance'
     """
-    if auroc.low > 0.5:
-        return "above chance"
-    return "below chance" if auroc.high < 0.5 else "not told from chance"
+    told = {CONFIRMED: "above", REFUTED: "below", OPEN: "not told from"}
+    return f"{told[above(auroc, 0.5)]} chance"
 
 
 def untrained_words(run: Run, judged: Sequence[Judged]) -> str:

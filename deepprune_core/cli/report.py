@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from deepprune_core.cli import options as o
+from deepprune_core.reporting import DRAWN_DPI
 from deepprune_core.reporting.tables import Table, write_table
 
 FINISHED = "finished"
@@ -76,7 +77,9 @@ def _write_question(found: dict[str, Any], name: str, folder: Path) -> None:
     ]
     if traces:
         title = f"{len(traces)} traces; pale: what a stopped trace would have taken, if as long"
-        hero(traces, title, "voted with the winner").savefig(folder / f"{name}_traces.png", dpi=200)
+        hero(traces, title, "voted with the winner").savefig(
+            folder / f"{name}_traces.png", dpi=DRAWN_DPI
+        )
     for table in (_votes(found, name), _account(found, name)):
         write_table(table, folder)
 

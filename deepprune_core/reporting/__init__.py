@@ -2,3 +2,5 @@
 
 Nothing here computes a result; it draws what it is given.
 """
+
+DRAWN_DPI = 200  # dots an inch of every picture that is written

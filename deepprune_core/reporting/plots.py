@@ -17,6 +17,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting import DRAWN_DPI
 from deepprune_core.reporting.visible import shortened
 
 PALETTE = sns.color_palette("colorblind")
@@ -33,7 +34,7 @@ STYLE: Any = {  # matplotlib wants its own literal keys
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": DRAWN_DPI,
     "pdf.fonttype": 42,
 }
 
@@ -68,7 +69,7 @@ def save(drawn: Figure, folder: Path, name: str) -> Figure:
     ):
         buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
-            drawn.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
+            drawn.savefig(buffer, format=suffix, dpi=DRAWN_DPI, metadata=metadata)
         write_atomically(folder / f"{name}.{suffix}", buffer.getvalue())
     return drawn
 

@@ -20,12 +20,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting import DRAWN_DPI
 from deepprune_core.reporting.tables import read_cells
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 16  # a table of more rows is folded
 PAGE_DPI = 115  # pixels of the page to an inch of a figure: two panels fill it
-DRAWN_DPI = 200
 LEADS = ("known", "table2_figure")  # the first that is there stands on the first screen
 # What a figure shows: its caption, and what is read out in its place.
 CAPTIONS = {
