@@ -14,10 +14,19 @@ from deepprune_core.reporting.plots import GREY, PALETTE, figure, styled
 
 
 def legend_of_all(drawn: Figure, ncols: int) -> None:
-    """Put one legend below all panels; what is missing from some is gathered from the others."""
+    """Put one legend below all panels, in ``ncols`` columns or as many as the width holds.
+
+    What is missing from some panels is gathered from the others.
+    """
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn.axes]
     shown = {label: handle for panel in pairs for handle, label in panel}
-    drawn.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=ncols)
+    for columns in range(ncols, 0, -1):
+        legend = drawn.legend(
+            list(shown.values()), list(shown), loc="outside lower center", ncols=columns
+        )
+        if columns == 1 or legend.get_window_extent().width <= drawn.bbox.width:
+            return
+        legend.remove()
 
 
 @dataclass(frozen=True)
@@ -177,5 +186,5 @@ def auroc_rows(panels: Mapping[str, Sequence[Compared]], xlabel: str = "AUROC") 
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set(title=title, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
         axes.set_xlim(0.4, 1.0)
-    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_of_all(drawn, ncols=2)
     return drawn

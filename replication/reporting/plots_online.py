@@ -177,10 +177,7 @@ def truncation_lines(
         ours = lines[0].k if by_rank else sorted({k for line in lines for k in line.k})
         _name_lengths(axes, title, ours, list(reported), by_rank)
     drawn.axes[0].set_ylabel("AUROC")
-    drawn.legend(
-        *drawn.axes[0].get_legend_handles_labels(), loc="outside lower center",
-        ncols=5 if len(panels) > 1 else 2,
-    )  # fmt: skip
+    legend_of_all(drawn, ncols=5 if len(panels) > 1 else 2)
     return drawn
 
 

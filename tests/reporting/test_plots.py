@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.plots import HeroTrace, hero, save
@@ -62,6 +64,13 @@ def training() -> Figure:
     return training_curves({"first 500 tokens": runs, "first 25 words": runs})
 
 
+def training_of_one_cut() -> Figure:
+    names = ("plain", "focal + oversampling", "this run, shorter")
+    values = np.linspace(0.1, 0.9, 9)
+    return training_curves({"first 500 tokens": [History(n, values, values, values)
+                                                 for n in names]})  # fmt: skip
+
+
 def judges() -> Figure:
     names = ("plain", "focal loss", "oversampling", "focal + oversampling")
     rows = [Compared(n, near(0.7 + 0.02 * i), 0.85) for i, n in enumerate(names)]
@@ -114,9 +123,23 @@ def traces() -> Figure:
 
 
 FIGURES = (
-    bars, curves, training, judges, gains, thresholds, truncation, lengths_of_our_own, traces,
+    bars, curves, training, training_of_one_cut, judges, gains, thresholds, truncation,
+    lengths_of_our_own, traces,
 )  # fmt: skip
 drawings = pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+
+
+def texts_of(axes: Axes) -> list[Text]:
+    """Return what is written in and around one panel, its legend apart."""
+    x, y = axes.xaxis, axes.yaxis
+    # Ticks beyond the limits are made but not drawn.
+    ticks = [
+        tick.label1
+        for axis, (low, high) in ((x, sorted(axes.get_xlim())), (y, sorted(axes.get_ylim())))
+        for tick in axis.get_major_ticks()
+        if low - 1e-9 <= tick.get_loc() <= high + 1e-9
+    ]
+    return [*ticks, *axes.texts, axes.title, x.label, y.label]
 
 
 def overlaps(drawn: Figure) -> list[tuple[str, str]]:
@@ -126,16 +149,7 @@ def overlaps(drawn: Figure) -> list[tuple[str, str]]:
     found = []
     for axes in drawn.axes:
         legend = axes.get_legend()
-        x, y = axes.xaxis, axes.yaxis
-        # Ticks beyond the limits are made but not drawn.
-        ticks = [
-            tick.label1
-            for axis, (low, high) in ((x, sorted(axes.get_xlim())), (y, sorted(axes.get_ylim())))
-            for tick in axis.get_major_ticks()
-            if low - 1e-9 <= tick.get_loc() <= high + 1e-9
-        ]
-        texts = [*ticks, *axes.texts, axes.title, x.label, y.label,
-                 *(legend.get_texts() if legend else [])]  # fmt: skip
+        texts = [*texts_of(axes), *(legend.get_texts() if legend else [])]
         boxes = [(t.get_text(), t.get_window_extent(renderer).padded(-1))
                  for t in texts if t.get_text() and t.get_visible()]  # fmt: skip
         found += [(a, b) for (a, one), (b, two) in combinations(boxes, 2) if one.overlaps(two)]
@@ -145,6 +159,17 @@ def overlaps(drawn: Figure) -> list[tuple[str, str]]:
 @drawings
 def test_no_two_texts_overlap(draw: Callable[[], Figure]) -> None:
     assert overlaps(draw()) == []
+
+
+@drawings
+def test_no_text_leaves_the_page(draw: Callable[[], Figure]) -> None:
+    drawn = draw()
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    drawn.draw(renderer)
+    texts = [text for axes in drawn.axes for text in texts_of(axes) if text.get_text()]
+    page, parts = drawn.bbox.padded(1), [*texts, *drawn.legends]
+    boxes = [(str(part), part.get_window_extent(renderer)) for part in parts]
+    assert [name for name, box in boxes if box.x0 < page.x0 or page.x1 < box.x1] == []
 
 
 def test_the_check_for_overlaps_sees_one() -> None:
