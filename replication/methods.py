@@ -18,6 +18,7 @@ from replication.online import (
     play_all,
     play_consistency,
     play_deepconf,
+    play_reasc,
     play_stopping,
     select,
 )
@@ -75,6 +76,7 @@ def play_online(
         for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
             play = play_deepconf(run, traces, keep)
             cells.append(play_all(run, f"DeepConf-{label}", traces, play))
+        cells.append(play_all(run, "ReASC", traces, play_reasc(run, traces)))
     for label, rule in STOPPING.items():
         cells.append(play_all(run, label, traces, play_stopping(traces, rule)))
     if thinking:

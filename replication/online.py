@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from deepprune_core.ledger import Ledger
 from deepprune_core.live.stored import assemble, judged_pairs
 from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.peers.deepconf import DeepConfConfig, deepconf, prepare
+from deepprune_core.peers.reasc import calibrate, reasc, trace_confidence
 from deepprune_core.peers.self_consistency import MajorityCurve, majority_curve, matched, stack
 from deepprune_core.peers.stopping import StoppedVote
 from deepprune_core.pruner import StoredQuestion
@@ -191,13 +193,34 @@ def play_deepconf(run: Run, traces: GradedTraces, keep_percent: float) -> Play:
     return play
 
 
-def play_stopping(traces: GradedTraces, rule: Callable[..., StoppedVote]) -> Play:
-    """Return adaptive consistency or early-stopping self-consistency as a play."""
+def play_reasc(run: Run, traces: GradedTraces) -> Play:
+    """Return ReASC as a play; needs stored token confidences.
+
+    It is calibrated on the first stored trace of each of a benchmark's questions, without answers.
+    """
+    scores = [
+        np.array([trace_confidence(t.confidences) for t in group if t.confidences is not None])
+        for group in traces.traces.traces
+    ]
+    first, owner = np.array([one[0] for one in scores]), traces.benchmark_of
+    known = {name: calibrate(first[owner == name], seed=run.profile.seed) for name in set(owner)}
+    more = [{"scores": s, "calibration": known[b]} for s, b in zip(scores, owner, strict=True)]
+    return play_stopping(traces, reasc, more)
+
+
+def play_stopping(
+    traces: GradedTraces, rule: Callable[..., StoppedVote], more: Sequence[dict[str, Any]] = ()
+) -> Play:
+    """Return a rule that asks for whole traces until it has enough, as a play.
+
+    ``more``: what it is told of each question beside classes, tokens, gold class and order.
+    """
 
     def play(j: int, order: np.ndarray, rng: np.random.Generator) -> tuple[bool, Ledger, bool]:
         graded = traces.graded[j]
         tokens = np.array([t.num_tokens for t in traces.traces.traces[j]])
-        found = rule(graded.classes, tokens, graded.gold_class, order.tolist())
+        told = more[j] if more else {}
+        found = rule(graded.classes, tokens, graded.gold_class, order.tolist(), **told)
         some = bool((graded.classes[list(found.finished)] == graded.gold_class).any())
         return found.right, found.ledger, some
 

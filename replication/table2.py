@@ -19,7 +19,8 @@ from replication.text import NOTHING, count, percent, rate
 
 # The methods of the figure beside cons@N; the table has all of them.
 DRAWN = (
-    "DeepConf-high", "DeepConf-low", "adaptive consistency", "early stopping", "Slim-SC",
+    "DeepConf-high", "DeepConf-low", "adaptive consistency", "early stopping", "ReASC",
+    "Slim-SC",
     "DeepPrune",
     "DeepPrune, survivors", "DeepPrune, oracle judge", "DeepPrune, random judge",
 )  # fmt: skip

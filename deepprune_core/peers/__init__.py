@@ -1,4 +1,4 @@
-"""What DeepPrune is compared with: plain votes, DeepConf, early stopping, adaptive consistency.
+"""What DeepPrune is compared with: plain votes, rules that stop asking, DeepConf, Slim-SC.
 
 Each is a small function of its own, on stored traces and on a live engine alike.
 """

@@ -13,7 +13,7 @@ import numpy as np
 
 from deepprune_core.answers import UNGRADABLE
 from deepprune_core.ledger import Ledger
-from deepprune_core.voting import Vote, majority
+from deepprune_core.voting import Vote, weighted
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class StoppedVote:
     right: bool
 
 
-def probability_of_lead(first: int, second: int) -> float:
-    """Return P(the leading answer beats the runner-up in the long run), given their counts.
+def probability_of_lead(first: float, second: float) -> float:
+    """Return P(the leading answer beats the runner-up in the long run), given their votes.
 
     With a flat prior the leader's share among the two is Beta(first + 1, second + 1); this is
     its mass above one half (Aggarwal et al. 2023, arXiv 2305.11860, section 3), in closed form.
@@ -40,13 +40,13 @@ def probability_of_lead(first: int, second: int) -> float:
     return float(beta.sf(0.5, first + 1, second + 1))
 
 
-def leading_counts(counts: Iterable[int]) -> tuple[int, int]:
-    """Return the largest two of some answers' counts; 0 stands for what is not there.
+def leading_counts(counts: Iterable[float]) -> tuple[float, float]:
+    """Return the largest two of some answers' votes; 0 stands for what is not there.
 
     >>> leading_counts([1, 4, 2]), leading_counts([3])
     ((4, 2), (3, 0))
     """
-    first, second = (*sorted(map(int, counts), reverse=True), 0, 0)[:2]
+    first, second = (*sorted(counts, reverse=True), 0, 0)[:2]
     return first, second
 
 
@@ -70,7 +70,7 @@ def adaptive_consistency(
             counts[int(classes[trace])] = counts.get(int(classes[trace]), 0) + 1
         if probability_of_lead(*leading_counts(counts.values())) > confidence:
             break
-    return _stopped(classes, num_tokens, gold_class, order, asked)
+    return stopped_vote(classes, num_tokens, gold_class, order, asked)
 
 
 def early_stopping(
@@ -95,13 +95,19 @@ def early_stopping(
         asked = min(asked + window, len(order))
         if full and len(part) == 1 and UNGRADABLE not in part:
             break
-    return _stopped(classes, num_tokens, gold_class, order, asked)
+    return stopped_vote(classes, num_tokens, gold_class, order, asked)
 
 
-def _stopped(
-    classes: np.ndarray, num_tokens: np.ndarray, gold_class: int, order: Sequence[int], asked: int
+def stopped_vote(
+    classes: np.ndarray,
+    num_tokens: np.ndarray,
+    gold_class: int,
+    order: Sequence[int],
+    asked: int,
+    weights: np.ndarray | None = None,
 ) -> StoppedVote:
+    """Return the vote of the first ``asked`` traces; ``weights``: (n,), of each vote."""
     rows = list(order[:asked])
-    vote = majority(classes[rows])
+    vote = weighted(classes[rows], np.ones(asked) if weights is None else weights[rows])
     ledger = Ledger(kept=int(num_tokens[rows].sum()), baseline=int(num_tokens[list(order)].sum()))
     return StoppedVote(tuple(rows), vote, ledger, vote.winner == gold_class)
