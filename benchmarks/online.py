@@ -6,6 +6,12 @@ starts vLLM's OpenAI-compatible server (on a machine without a GPU: its CPU buil
 miniature's birch, runs every method on the same questions and seeds, and writes
 docs/benchmark_online.md. All ratios are within the run. The last lines time the controller
 alone: 512 stored traces that stream at once, and a judge that answers at once.
+
+    python benchmarks/online.py --profile replication/profiles/small.yaml --few \\
+        --questions 4 --traces 16 --out docs/benchmark_small.md
+
+asks another profile's live model, with the judge of its Table 2 and only the methods that one
+chooses between.
 """
 
 from __future__ import annotations
@@ -29,16 +35,17 @@ from deepprune_core.engines.sync import run_async
 from deepprune_core.engines.vllm_server import vllm_server
 from deepprune_core.formats.files import write_atomically
 from deepprune_core.formats.trace_files import read_traces
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import Judge, JudgeInput
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.contest import Contest, Method, Played, play, share_finished
 from deepprune_core.metrics import bootstrap_mean
 from deepprune_core.peers.deepconf import DeepConfConfig
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
-from deepprune_core.truncation import Truncation
-from replication.miniature.benchmarks import questions_of
-from replication.miniature.tokenizer import prompt_text
+from replication.live import live_prompt
+from replication.readers import embedding_judge
+from replication.run import Run
+from replication.table2_run import open_online
 from replication.workflow.profile import ROOT, load_profile
 
 PLAIN = "cons@N"
@@ -56,68 +63,102 @@ def main() -> None:
         "--stream-interval", type=int, default=8, help="tokens between two events of a stream"
     )
     parser.add_argument("--profile", type=Path, default=ROOT / "replication/profiles/mini.yaml")
+    parser.add_argument(
+        "--few", action="store_true",
+        help="cons@N, DeepPrune, a vote of as many tokens and adaptive consistency; nothing else",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_online.md")
     options = parser.parse_args()
-    profile = load_profile(options.profile)
-    assert profile.judge.adapter and profile.live
-    adapter = ROOT / profile.judge.adapter
-    folders = {PAIRS: adapter, ONCE: adapter.with_name(adapter.name + "-once")}
-    live, deepconf = profile.live, profile.deepconf
+    run = Run(load_profile(options.profile), ROOT / "build/benchmark", ROOT / "build/benchmark")
+    live, deepconf, pruning = run.profile.live, run.profile.deepconf, run.profile.pruning
+    if live is None:
+        parser.error(f"{options.profile}: expected a section live, got none; name another profile")
+    judges = judges_of(run)
     config = OnlineConfig(
-        Truncation("reasoning_words", profile.cuts.words),
-        profile.pruning.config(finish="survivors", vote="cluster_weighted"),
-        SamplingConfig(live.temperature, live.top_p, max_tokens=live.max_tokens),
-        seed=profile.seed,
-    )
-    questions = questions_of((live.benchmark,))[: options.questions]
+        run.cuts.online(),
+        pruning.config() if options.few
+        else pruning.config(finish="survivors", vote="cluster_weighted"),
+        SamplingConfig(live.temperature, live.top_p, live.top_k, max_tokens=live.max_tokens),
+        seed=run.profile.seed,
+    )  # fmt: skip
+    traces = next(one for one in run.online if one.model == live.model.name)
+    there = traces.traces.only(live.benchmark).questions
+    questions = there[:: max(1, len(there) // options.questions)][: options.questions]
     log = ROOT / "build" / "vllm-server.log"
     log.parent.mkdir(exist_ok=True)
     tokenizer = open_tokenizer(str(ROOT / live.model))
     streams = ("--stream-interval", str(options.stream_interval))
-    with vllm_server(ROOT / live.model, "birch", log, arguments=streams) as url:
-        engine = open_openai(EndpointSettings((url,), "birch"), tokenizer)
+    name = live.model.name
+    with vllm_server(ROOT / live.model, name, log, arguments=streams) as url:
+        engine = open_openai(EndpointSettings((url,), name), tokenizer)
         contest = Contest(
-            engine, tokenizer, config, options.traces, prompt_text,
+            engine, tokenizer, config, options.traces, live_prompt(run, tokenizer),
             DeepConfConfig(90, deepconf.warmup, deepconf.window, deepconf.consensus),
         )  # fmt: skip
-        at_once, singly = run_async(lambda: play_both(contest, folders, questions))
+        at_once, singly = run_async(lambda: play_both(contest, judges, questions, options.few))
         run_async(engine.close)
     speed = at_once[PLAIN].tokens / at_once[PLAIN].seconds
-    rows = [method_rows(played, questions) for played in (at_once, singly)]
-    alone = controller(config, speed, options.stream_interval)
+    rows = [method_rows(played, questions) for played in (at_once, singly) if played]
+    alone = None if options.few else controller(config, speed, options.stream_interval)
     write(options.out, rows, alone, options)
 
 
+Fresh = Callable[[], tuple[Judge, float | None]]
+"""Makes a judge that has read nothing, with the τ that suits it."""
+
+
+def judges_of(run: Run) -> dict[str, Fresh]:
+    """Return the profile's trained judges; where another reader prunes, that of Table 2."""
+    adapter = run.profile.judge.adapter
+    if run.profile.judge.prunes != "trained" or adapter is None:
+        setup = open_online(run)
+        tokenizer, tau = setup.tokenizer, setup.run.profile.pruning.tau
+        made = partial(embedding_judge, run, run.cuts.online(), tokenizer)
+        return {setup.name: lambda: (made(), tau)}
+    folders = {PAIRS: adapter, ONCE: adapter.with_name(adapter.name + "-once")}
+
+    def opened(folder: Path) -> tuple[Judge, float | None]:
+        one = open_named_judge(str(ROOT / folder))
+        return one.judge, one.tau
+
+    return {name: partial(opened, folder) for name, folder in folders.items()}
+
+
 async def play_both(
-    contest: Contest, folders: dict[str, Path], questions: Sequence[Question]
+    contest: Contest, judges: dict[str, Fresh], questions: Sequence[Question], few: bool
 ) -> tuple[dict[str, Played], dict[str, Played]]:
-    """Return the results with all questions at once, then of a few methods one at a time."""
+    """Return the results with all questions at once, then of some methods one at a time."""
     await play("warm-up", contest.vote(4), questions[:1], contest.engine)
     pruned: dict[str, Callable[[], Method]] = {
-        f"DeepPrune, {reading}, {mode}": partial(pruning, contest, folder, mode)
-        for reading, folder in folders.items()
+        f"DeepPrune, {reading}, {mode}": partial(pruning, contest, fresh, mode)
+        for reading, fresh in judges.items()
         for mode in MODES
     }
-    at_once = await play_all(contest, pruned, questions)
-    few = {PLAIN: contest.vote} | {name: made for name, made in pruned.items() if ONCE in name}
+    at_once = await play_all(contest, pruned, questions, few)
+    if few:
+        return at_once, {}
+    again = {PLAIN: contest.vote} | {name: made for name, made in pruned.items() if ONCE in name}
     return at_once, {
         name: await play(f"one at a time, {name}", made(), questions, contest.engine)
-        for name, made in few.items()
+        for name, made in again.items()
     }
 
 
-def pruning(contest: Contest, folder: Path, mode: Literal["online", "pause"]) -> Method:
+def pruning(contest: Contest, fresh: Fresh, mode: Literal["online", "pause"]) -> Method:
     """Return DeepPrune with a judge of its own, which has read nothing of these questions.
 
     One pair of other text warms what a first pass through the weights sets up.
     """
-    one = open_named_judge(str(folder))
-    one.judge.score([JudgeInput("What is this?", "One.", "Two.")])
-    return contest.deepprune(one.judge, mode, one.tau)
+    judge, tau = fresh()
+    judge.score([JudgeInput("What is this?", "One.", "Two.")])
+    return contest.deepprune(judge, mode, tau)
 
 
 async def play_all(
-    contest: Contest, pruned: dict[str, Callable[[], Method]], questions: Sequence[Question]
+    contest: Contest,
+    pruned: dict[str, Callable[[], Method]],
+    questions: Sequence[Question],
+    few: bool,
 ) -> dict[str, Played]:
     """Return every method's results; the later ones take their sizes from the first."""
 
@@ -126,17 +167,24 @@ async def play_all(
 
     found = {PLAIN: await ask(PLAIN, contest.vote())}
     found |= {name: await ask(name, made()) for name, made in pruned.items()}
-    best = found[f"DeepPrune, {ONCE}, pause"]
-    k = max(1, round(contest.n * best.tokens / found[PLAIN].tokens))
-    others: dict[str, Method] = {
+    best = found[list(pruned)[-1]]  # the last judge, which pauses
+    k = min(contest.n, max(1, round(contest.n * best.tokens / found[PLAIN].tokens)))
+    chosen: dict[str, Method] = {
         f"cons@{k} (same tokens)": contest.vote(k),
-        "random pruning": contest.random(share_finished(best.results)),
         "adaptive consistency": contest.adaptive(),
-        "early stopping": contest.early_stopping(),
-        "DeepConf-high": contest.confidence(90),
-        "DeepConf-low": contest.confidence(10),
     }
-    return found | {name: await ask(name, method) for name, method in others.items()}
+    others: dict[str, Method] = (
+        {}
+        if few
+        else {
+            "random pruning": contest.random(share_finished(best.results)),
+            "early stopping": contest.early_stopping(),
+            "DeepConf-high": contest.confidence(90),
+            "DeepConf-low": contest.confidence(10),
+        }
+    )
+    asked = (chosen | others).items()
+    return found | {name: await ask(name, method) for name, method in asked}
 
 
 def method_rows(played: dict[str, Played], questions: Sequence[Question]) -> list[tuple[str, ...]]:
@@ -229,7 +277,7 @@ async def _drain(engine: ReplayEngine, question: Question, n: int, config: Onlin
 def write(
     out: Path,
     rows: list[list[tuple[str, ...]]],
-    alone: tuple[str, ...],
+    alone: tuple[str, ...] | None,
     options: argparse.Namespace,
 ) -> None:
     """Write the tables, with the command that made them."""
@@ -244,23 +292,28 @@ def write(
          "'beyond ours': what the server counted and the tool did not receive. 'seconds / tokens': "
          "share of the token saving that is also saved in time."),
     )  # fmt: skip
-    singly = Table(
-        "singly", "The same, one question at a time", columns, tuple(rows[1]),
-        ("The engine is not full then: a question takes as long as its longest trace.",),
-    )  # fmt: skip
-    table = Table(
-        "controller", "The controller alone",
-        ("traces", "tokens", "controller seconds", "seconds at the server's speed", "share"),
-        (alone,),
-        ("Stored traces that stream at once, a judge that answers at once; the replay's own time "
-         "is taken off. The server's speed is that of the plain vote above, all questions at "
-         "once.",),
-    )  # fmt: skip
+    told = [methods]
+    if alone is not None:
+        told.append(Table(
+            "singly", "The same, one question at a time", columns, tuple(rows[1]),
+            ("The engine is not full then: a question takes as long as its longest trace.",),
+        ))  # fmt: skip
+        told.append(Table(
+            "controller", "The controller alone",
+            ("traces", "tokens", "controller seconds", "seconds at the server's speed", "share"),
+            (alone,),
+            ("Stored traces that stream at once, a judge that answers at once; the replay's own "
+             "time is taken off. The server's speed is that of the plain vote above, all questions "
+             "at once.",),
+        ))  # fmt: skip
     command = (
         f"python benchmarks/online.py --questions {options.questions} --traces {options.traces} "
         f"--stream-interval {options.stream_interval}"
     )
-    tables = "\n".join(one.to_markdown() for one in (methods, singly, table))
+    if options.few:
+        place = options.profile.resolve().relative_to(ROOT)
+        command += f" --few --profile {place} --out {options.out}"
+    tables = "\n".join(one.to_markdown() for one in told)
     text = f"Written by `{command}`.\n\n{tables}"
     write_atomically(out, text)
     print(text)
