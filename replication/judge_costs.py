@@ -34,7 +34,7 @@ from replication.representatives import play_choices, representatives_table
 from replication.run import GradedTraces, Run
 from replication.table2 import difference
 from replication.table2_run import OnlineSetup
-from replication.text import count, percent, rate, span
+from replication.text import count, rate, saving, span
 from replication.threshold import chosen_tau, with_tau
 
 READS = {PAIRWISE: "reading pairs"}
@@ -133,7 +133,7 @@ def judges_words(run: Run, found: dict[str, list[JudgeCost]], asked: str) -> str
     own = f"{NAME}{OWN}"
     by_judge = {name: [_one(mine, name) for mine in found.values()] for name in (asked, NAME, own)}
     saved = {
-        name: span([percent(1 - one.cell.total_share(run, one.price).value) for one in mine])
+        name: saving([1 - one.cell.total_share(run, one.price).value for one in mine])
         for name, mine in by_judge.items()
     }
     once = by_judge[own]
@@ -143,12 +143,12 @@ def judges_words(run: Run, found: dict[str, list[JudgeCost]], asked: str) -> str
         for name in (own, NAME)
     )
     run.headline(
-        "08", ("Tokens saved, judge counted, each prefix read once (%)", "–", saved[own]),
+        "08", ("Tokens saved, judge counted, each prefix read once", "–", saved[own]),
         ("Accuracy then, against a vote of equal net cost (points)", "–", net),
     )  # fmt: skip
     return (
-        f"With the judge counted, {READS.get(asked, asked)} saves {saved[asked]} %, reading each "
-        f"prefix once {saved[own]} %. Accuracy then changes by {lost} points against all traces, "
+        f"With the judge counted, {READS.get(asked, asked)} saves {saved[asked]}, reading each "
+        f"prefix once {saved[own]}. Accuracy then changes by {lost} points against all traces, "
         f"and by {net} points against a plain vote that costs as much; at τ = "
         f"{run.profile.pruning.tau:g}, not chosen for it, by {half} points."
     )

@@ -36,7 +36,7 @@ from replication.judges import (
     validation_data,
 )
 from replication.run import GradedTraces, Run, part_of
-from replication.skill import within_values
+from replication.skill import mean_over_reasoners, within_values
 from replication.text import number
 from replication.workflow.profile import ROOT
 
@@ -208,22 +208,11 @@ def _pooled(
     run: Run, data: Sequence[JudgeData], parts: Sequence[int], one: Seeds, other: Seeds = ()
 ) -> Interval:
     """Return the AUROC, a mean over reasoners and seeds; minus that of ``other`` if given."""
-    owner = np.concatenate([np.full(len(data[p]), p) for p in parts])
-    same = np.concatenate([data[p].same for p in parts])
-    groups = np.concatenate([data[p].groups for p in parts])
     signed = [
-        (sign / len(seeds), np.concatenate([scores[p] for p in parts]))
+        (sign / len(seeds), [scores[p] for p in parts])
         for sign, seeds in ((1, one), (-1, other)) for scores in seeds
     ]  # fmt: skip
-
-    def value(rows: np.ndarray) -> float:
-        mine = [rows[owner[rows] == p] for p in parts]
-        return float(np.mean([
-            sum(weight * auroc(same[r], scores[r]) for weight, scores in signed) for r in mine
-        ]))  # fmt: skip
-
-    rng = run.rng("bootstrap", NAME)
-    return bootstrap(value, groups, rng=rng, draws=run.profile.bootstrap_draws)
+    return mean_over_reasoners(run, [data[p] for p in parts], signed, NAME)
 
 
 def _within(

@@ -8,10 +8,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from deepprune_core.metrics import Interval, auroc, bootstrap
+from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import Table
 from replication.run import Run
-from replication.skill import JudgeResult, shared_groups
+from replication.skill import JudgeResult, mean_over_reasoners, shared_groups
 from replication.text import number
 
 LEVEL = 0.05
@@ -25,18 +25,11 @@ def paired_difference(run: Run, one: JudgeResult, other: JudgeResult) -> Interva
     Raises:
         ValueError: they were not asked the same pairs.
     """
-    owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(one.parts)])
-    same, groups = _labels(one)
-    if not all(map(np.array_equal, (same, groups), _labels(other))):
+    if not all(map(np.array_equal, _labels(one), _labels(other))):
         raise ValueError(f"expected the same pairs, got others from {one.name} and {other.name}")
-    mine, theirs = (np.concatenate([p.scores for p in r.parts]) for r in (one, other))
-
-    def value(rows: np.ndarray) -> float:
-        parts = [rows[owner[rows] == i] for i in range(len(one.parts))]
-        return float(np.mean([auroc(same[r], mine[r]) - auroc(same[r], theirs[r]) for r in parts]))
-
-    rng = run.rng("bootstrap", one.name, other.name)
-    return bootstrap(value, groups, rng=rng, draws=run.profile.bootstrap_draws)
+    data = [p.data for p in one.parts]
+    both = [(sign, [p.scores for p in r.parts]) for sign, r in ((1.0, one), (-1.0, other))]
+    return mean_over_reasoners(run, data, both, one.name, other.name)
 
 
 def _labels(result: JudgeResult) -> tuple[np.ndarray, np.ndarray]:

@@ -96,25 +96,42 @@ def shared_groups(parts: Sequence[JudgeData]) -> np.ndarray:
     return np.array([order[key] for key in keys])
 
 
-def average(run: Run, parts: Sequence[Tested]) -> tuple[Interval, Interval, Interval]:
-    """Return the mean AUROC, TNR and AUROC within questions over reasoners.
+Weighted = tuple[float, Sequence[np.ndarray]]
+"""A judge's weight in a sum, and its scores of each reasoner's pairs."""
 
-    All reasoners that answered a question share its fate in a draw.
+
+def mean_over_reasoners(
+    run: Run,
+    data: Sequence[JudgeData],
+    judges: Sequence[Weighted],
+    *names: str,
+    statistic: Callable[[np.ndarray, np.ndarray], float] = auroc,
+) -> Interval:
+    """Return the mean over reasoners of a statistic of (same, scores), summed over judges.
+
+    Weights of 1 and -1 give a difference of two judges. A draw takes a question with all its
+    pairs, of all reasoners and for all judges; ``names`` give its random numbers.
     """
-    draws = run.profile.bootstrap_draws
-    owner = np.concatenate([np.full(len(p.data), i) for i, p in enumerate(parts)])
-    same = np.concatenate([p.data.same for p in parts])
-    scores = np.concatenate([p.scores for p in parts])
-    groups = shared_groups([p.data for p in parts])
+    owner = np.concatenate([np.full(len(one), i) for i, one in enumerate(data)])
+    same = np.concatenate([one.same for one in data])
+    scores = [(weight, np.concatenate(parts)) for weight, parts in judges]
 
-    def mean_of(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Interval:
-        def value(rows: np.ndarray) -> float:
-            mine = [rows[owner[rows] == i] for i in range(len(parts))]
-            return float(np.mean([statistic(same[r], scores[r]) for r in mine]))
+    def value(rows: np.ndarray) -> float:
+        mine = [rows[owner[rows] == i] for i in range(len(data))]
+        return float(np.mean([sum(w * statistic(same[r], s[r]) for w, s in scores) for r in mine]))
 
-        return bootstrap(value, groups, rng=run.rng("bootstrap", "average"), draws=draws)
+    rng = run.rng("bootstrap", *names)
+    return bootstrap(value, shared_groups(data), rng=rng, draws=run.profile.bootstrap_draws)
 
-    return mean_of(auroc), mean_of(tnr_at_fnr), _mean_within(run, parts)
+
+def average(run: Run, parts: Sequence[Tested]) -> tuple[Interval, Interval, Interval]:
+    """Return the mean AUROC, TNR and AUROC within questions over reasoners."""
+    data, judge = [p.data for p in parts], [(1.0, [p.scores for p in parts])]
+    pooled, tnr = (
+        mean_over_reasoners(run, data, judge, "average", statistic=statistic)
+        for statistic in (auroc, tnr_at_fnr)
+    )
+    return pooled, tnr, _mean_within(run, parts)
 
 
 def _mean_within(run: Run, parts: Sequence[Tested]) -> Interval:

@@ -11,7 +11,7 @@ from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.table2 import difference
-from replication.text import NOTHING, percent, rate, span
+from replication.text import NOTHING, percent, rate, saving, span
 
 PAPER_TRACES = 512
 ADAPTIVE, SURVIVORS = "adaptive consistency", "DeepPrune, survivors"
@@ -49,25 +49,26 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     verdicts = [told[above(d, 0)] for d in beats]
     run.headline(
         "05",
-        ("Tokens saved, gross (%)", f"{v2.saved_percent[0]} to {v2.saved_percent[1]}", gross),
-        ("Tokens saved, the judge's own counted (%)", NOTHING, net),
-        ("The same with one fixed representative a cluster (%)", NOTHING,
+        ("Tokens saved, gross", f"{v2.saved_percent[0]} to {v2.saved_percent[1]} %",
+         gross),
+        ("Tokens saved, the judge's own counted", NOTHING, net),
+        ("The same with one fixed representative a cluster", NOTHING,
          _saved(run, [named(cells, FAST) for cells in every], judge_cost)),
         ("Accuracy against the vote of all traces (points)", f"within {v2.within_points}", lost),
         ("Accuracy against a vote of equal tokens (points)", NOTHING,
          span([f"{100 * d.value:+.1f}" for d in beats])),
-        ("Adaptive consistency: tokens saved (%), accuracy (points)", NOTHING,
+        ("Adaptive consistency: tokens saved, accuracy (points)", NOTHING,
          f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])}, "
          f"{_changed(every, ADAPTIVE)}"),
     )  # fmt: skip
     costs = run.note(
         "05",
         f"Traces are cut at {run.cuts.online().label} (paper: 25 reasoning words), and τ is "
-        f"{run.profile.pruning.tau:g}. DeepPrune saves {gross} % of the generated tokens (paper, "
+        f"{run.profile.pruning.tau:g}. DeepPrune saves {gross} of the generated tokens (paper, "
         f"v2: {v2.saved_percent[0]} to {v2.saved_percent[1]} % of {PAPER_TRACES} traces).",
         _rule_words(run, results, every),
         f"With the judge's own tokens, each counted as {judge_cost:g} of a reasoner's, the saving "
-        f"is {net} %; the paper does not count them. At a price of "
+        f"is {net}; the paper does not count them. At a price of "
         f"{span([f'{break_even(cell):.2g}' for cell in pruned])} nothing is saved.",
         f"Accuracy changes by {lost} points against cons@N (paper: within {v2.within_points}); "
         f"with the rule that each cluster's first trace votes by {_changed(every, SURVIVORS)}, "
@@ -83,7 +84,7 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         + ".",
         _perfect_wins(run, results),
         "Adaptive consistency, which only counts answers, saves "
-        f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} % and changes accuracy by "
+        f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} and changes accuracy by "
         f"{_changed(every, ADAPTIVE)} points.",
         *_better_than_perfect(every, models),
     )
@@ -93,8 +94,8 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
 def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> str:
     """Return how much of the saving is the rule's, whoever judges."""
     sizes = [max(len(group) for group in online.traces.traces.traces) for online in results]
-    fixed = span([
-        percent(rule_saving(run, named(cells, "DeepPrune"), n))
+    fixed = saving([
+        rule_saving(run, named(cells, "DeepPrune"), n)
         for cells, n in zip(every, sizes, strict=True)
     ])  # fmt: skip
     others = [
@@ -103,8 +104,8 @@ def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> 
     ]
     k2, paper = run.profile.pruning.k2, PruningConfig().k2
     return (
-        f"Most of that is a setting: when K2 of N traces finish, the rule alone saves {fixed} %; "
-        f"a perfect judge saves {others[0]} %, one that draws lots {others[1]} %. K2/N is "
+        f"Most of that is a setting: when K2 of N traces finish, the rule alone saves {fixed}; "
+        f"a perfect judge saves {others[0]}, one that draws lots {others[1]}. K2/N is "
         f"{span([percent(k2 / n, 0) for n in sizes])} % here and "
         f"{percent(paper / PAPER_TRACES, 0)} % in the paper."
     )
@@ -140,7 +141,7 @@ def _better_than_perfect(every: Sequence[Cells], models: Sequence[str]) -> list[
 
 
 def _saved(run: Run, cells: Cells, judge_cost: float | None = None) -> str:
-    return span([percent(1 - cell.total_share(run, judge_cost).value) for cell in cells])
+    return saving([1 - cell.total_share(run, judge_cost).value for cell in cells])
 
 
 def _changed(every: Sequence[Cells], method: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from deepprune_core.metrics import Interval
 from deepprune_core.reporting.tables import NOTHING, Estimate
 
-__all__ = ["NOTHING", "count", "number", "percent", "rate", "span"]
+__all__ = ["NOTHING", "count", "number", "percent", "rate", "saving", "span"]
 
 
 def rate(found: Interval, digits: int = 1) -> Estimate | str:
@@ -37,6 +37,17 @@ def count(value: float) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """Return a share in percent without a sign; a dash for NaN."""
     return NOTHING if math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def saving(shares: Sequence[float]) -> str:
+    """Return what is saved, given as shares of all tokens; where nothing is, what it costs.
+
+    >>> saving([0.5, 0.25]), saving([-1.8, -2.4])
+    ('25.0 to 50.0 %', 'nothing (2.8 to 3.4 times as many are spent)')
+    """
+    if max(shares) < 0:
+        return f"nothing ({span([f'{1 - share:.1f}' for share in shares])} times as many are spent)"
+    return f"{span([percent(share) for share in shares])} %"
 
 
 def span(shown: Sequence[str]) -> str:
