@@ -10,6 +10,7 @@ from deepprune_core.reporting.tables import Table
 from replication.encode_once import once_result
 from replication.judges import online_spec, test_data
 from replication.paired import paired_difference
+from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.run import Run
 from replication.skill import JudgeResult, assess
 from replication.table1 import bound_rows, knowing_judge, skill_columns, skill_row
@@ -56,11 +57,11 @@ def skill_table(run: Run, found: BothJudges) -> Table:
 
 def skill_words(run: Run, found: BothJudges) -> str:
     """Return whether reading once keeps the pairwise judge's skill."""
-    close = found.loss.value >= -0.01
+    told = {CONFIRMED: "and it holds", REFUTED: "and it fails", OPEN: "which this does not decide"}
     return run.note(
         "08",
         f"Reading once reaches an AUROC of {number(found.once.auroc)}, within questions "
         f"{number(found.once.within)}; reading pairs {number(found.pairwise.auroc)} and "
-        f"{number(found.pairwise.within)}. The difference is {number(found.loss)}, "
-        + ("within" if close else "more than") + " the 0.01 that was hoped for.",
+        f"{number(found.pairwise.within)}. The difference is {number(found.loss)}; the hope was to "
+        f"lose at most 0.01, {told[above(found.loss, -0.01)]}.",
     )  # fmt: skip
