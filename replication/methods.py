@@ -27,6 +27,7 @@ from replication.run import GradedTraces, Run
 from replication.slim_sc import NAME as SLIM
 from replication.slim_sc import play_slim
 
+REASC = "ReASC"
 CONTROL, CONTROL_NET = "majority, same tokens", "majority, same tokens net"
 WEIGHTED = "DeepPrune, cluster-weighted"
 FAST = "DeepPrune, fast"
@@ -76,7 +77,7 @@ def play_online(
         for label, keep in (("high", run.profile.deepconf.high), ("low", run.profile.deepconf.low)):
             play = play_deepconf(run, traces, keep)
             cells.append(play_all(run, f"DeepConf-{label}", traces, play))
-        cells.append(play_all(run, "ReASC", traces, play_reasc(run, traces)))
+        cells.append(play_all(run, REASC, traces, play_reasc(run, traces)))
     for label, rule in STOPPING.items():
         cells.append(play_all(run, label, traces, play_stopping(traces, rule)))
     if thinking:

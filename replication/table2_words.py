@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepprune_core.pruner import PruningConfig
-from replication.methods import CONTROL, FAST, Online, named
+from replication.methods import CONTROL, FAST, REASC, Online, named
 from replication.online import Cell, control_cell
 from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.reporting.reference import load_reference
@@ -82,10 +82,12 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
             for v, m, d in zip(verdicts, models, beats, strict=True)
         )
         + ".",
-        _perfect_wins(run, results),
+        "A judge that knows which pairs agree, in the place of ours, would win "
+        f"{_gained(run, results, 'DeepPrune, oracle judge')}.",
         "Adaptive consistency, which only counts answers, saves "
         f"{_saved(run, [named(cells, ADAPTIVE) for cells in every])} and changes accuracy by "
         f"{_changed(every, ADAPTIVE)} points.",
+        *_confident_votes(run, results, every),
         *_better_than_perfect(every, models),
     )
     return f"{costs} {votes}"
@@ -111,16 +113,26 @@ def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> 
     )
 
 
-def _perfect_wins(run: Run, results: Sequence[Online]) -> str:
-    """Return what a judge that knows which pairs agree wins over a plain vote of equal tokens."""
+def _gained(run: Run, results: Sequence[Online], method: str) -> str:
+    """Return what a method wins over a plain vote of equal tokens, by reasoner."""
     found = []
     for online in results:
-        oracle = named(online.cells, "DeepPrune, oracle judge")
-        gain = difference(run, oracle, control_cell(oracle, online.curve))
+        cell = named(online.cells, method)
+        gain = difference(run, cell, control_cell(cell, online.curve))
         found.append(f"{rate(gain)} points on {online.traces.model}")
-    return (
-        f"A judge that knows which pairs agree, in the place of ours, would win {', '.join(found)}."
-    )
+    return ", ".join(found)
+
+
+def _confident_votes(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> list[str]:
+    """Return what ReASC gives, where traces hold confidences."""
+    if any(REASC not in (cell.method for cell in cells) for cells in every):
+        return []
+    return [
+        f"{REASC}, which also counts a confident answer for more, saves "
+        f"{_saved(run, [named(cells, REASC) for cells in every])} and changes accuracy by "
+        f"{_changed(every, REASC)} points; over a plain vote of as many tokens it wins "
+        f"{_gained(run, results, REASC)}."
+    ]
 
 
 def _better_than_perfect(every: Sequence[Cells], models: Sequence[str]) -> list[str]:

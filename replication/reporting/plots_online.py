@@ -21,7 +21,7 @@ LOOKS = {
     "DeepConf-low": ("v", 1),
     "adaptive consistency": ("P", 2),
     "early stopping": ("X", 2),
-    "ReASC": ("h", 2),
+    "ReASC": ("<", 2),
     "Slim-SC": ("p", 5),
     "DeepPrune, oracle": ("*", 4),
     "DeepPrune, random": ("d", 4),
