@@ -70,14 +70,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_online.md")
     options = parser.parse_args()
     run = Run(load_profile(options.profile), ROOT / "build/benchmark", ROOT / "build/benchmark")
-    live, deepconf, pruning = run.profile.live, run.profile.deepconf, run.profile.pruning
+    live, deepconf, rule = run.profile.live, run.profile.deepconf, run.profile.pruning
     if live is None:
         parser.error(f"{options.profile}: expected a section live, got none; name another profile")
     judges = judges_of(run)
     config = OnlineConfig(
         run.cuts.online(),
-        pruning.config() if options.few
-        else pruning.config(finish="survivors", vote="cluster_weighted"),
+        rule.config() if options.few
+        else rule.config(finish="survivors", vote="cluster_weighted"),
         SamplingConfig(live.temperature, live.top_p, live.top_k, max_tokens=live.max_tokens),
         seed=run.profile.seed,
     )  # fmt: skip

@@ -102,19 +102,27 @@ def figure4_table(run: Run, results: Sequence[JudgeResult]) -> Table:
         (f"N: {results[0].num_pairs} pairs, {results[0].auroc.num_questions} questions. 'Of a "
          "trace': the median share of a trace's tokens that its prefix is.",
          "Figure 4 of the paper gives 0.887 for the setting whose Table 1 entry is 0.861.",
+         *(f"Best minus worst length ({name}), picked here and paired by question: "
+           f"{number(paired_difference(run, best, least))}."
+           for name, best, least in _best_and_worst(results)),
          *untrained_note(run, sweep_specs(run))),
     )  # fmt: skip
+
+
+def _best_and_worst(results: Sequence[JudgeResult]) -> list[tuple[str, JudgeResult, JudgeResult]]:
+    """Return (kind of length, best, worst) of the trained judges, where lengths differ."""
+    found = []
+    for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
+        mine = sorted(_of_kind(results, kind), key=lambda r: -r.auroc.value)
+        if len(mine) > 1:
+            found.append((name, mine[0], mine[-1]))
+    return found
 
 
 def figure4_words(run: Run, results: Sequence[JudgeResult]) -> str:
     """Return what agrees with the paper's Figure 4 and what does not."""
     sentences = []
-    for kind, name in (("tokens", "tokens"), ("reasoning_words", "reasoning words")):
-        mine = _of_kind(results, kind)
-        if len(mine) < 2:
-            continue
-        best = max(mine, key=lambda r: r.auroc.value)
-        least = min(mine, key=lambda r: r.auroc.value)
+    for name, best, least in _best_and_worst(results):
         sentences.append(
             f"With {name} the best length is {best.cut.k} (AUROC {number(best.auroc)}), the worst "
             f"{least.cut.k} ({number(least.auroc)}); paired by question these two, picked here, "

@@ -131,6 +131,11 @@ def redundancy_table(run: Run, rows: Sequence[RedundancyRow]) -> Table:
         )
         for row in rows
     ]  # fmt: skip
+    average, asked = average_row(run), sum(len(one.pairs) for one in run.redundancy)
+    cells.append(
+        ("ours, pooled", "all reasoners", "all", rate(average), *[NOTHING] * 3,
+         f"{average.num_questions} q, {count(asked)} pairs")
+    )  # fmt: skip
     return Table(
         name="redundancy",
         caption=f"Same-answer pairs in percent (Figure 2a). {run.profile.caption}",

@@ -10,7 +10,7 @@ from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.reporting.plots import HeroTrace
 from deepprune_core.reporting.tables import Table
-from replication.methods import CONTROL, CONTROLS, Online, named
+from replication.methods import CONTROL, CONTROLS, REASC, Online, named
 from replication.online import Cell, control_cell
 from replication.reporting.plots_online import Point
 from replication.reporting.reference import load_reference
@@ -19,11 +19,14 @@ from replication.text import NOTHING, count, percent, rate
 
 # The methods of the figure beside cons@N; the table has all of them.
 DRAWN = (
-    "DeepConf-high", "DeepConf-low", "adaptive consistency", "early stopping", "ReASC",
+    "DeepConf-high", "DeepConf-low", "adaptive consistency", "early stopping", REASC,
     "Slim-SC",
     "DeepPrune",
     "DeepPrune, survivors", "DeepPrune, oracle judge", "DeepPrune, random judge",
 )  # fmt: skip
+
+# What stands beside DeepPrune where it is held against a plain vote.
+BESIDE = ("DeepPrune, oracle judge", "DeepPrune, random judge", "adaptive consistency", REASC)
 
 
 def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
@@ -64,7 +67,9 @@ def table2(
          f"Net adds the judge's prompt tokens at {judge_cost:.3g} of a reasoner's token.",
          f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
          "costs, question by question; 'net' also grants it the judge's tokens. It takes all "
-         f"traces, and spends less, on {percent(_saturated(results, judge_cost))} % of questions."),
+         f"traces, and spends less, on {percent(_saturated(results, judge_cost))} % of questions.",
+         *([f"{REASC} is calibrated on the confidence of each question's first stored trace, "
+            "without answers."] if any(row[2] == REASC for row in rows) else [])),
     )  # fmt: skip
 
 
@@ -116,7 +121,10 @@ def gains(run: Run, results: Sequence[Online], judge_cost: float) -> dict[str, l
 
 
 def control_table(run: Run, results: Sequence[Online], *, name: str = "control") -> Table:
-    """Return DeepPrune minus the plain vote of equal tokens, over all of a reasoner's questions."""
+    """Return DeepPrune, its bounds and peers minus the plain vote of equal tokens.
+
+    All of a reasoner's questions are taken together.
+    """
     rows = []
     for online in results:
         _, cells = online.on("all")
@@ -128,6 +136,12 @@ def control_table(run: Run, results: Sequence[Online], *, name: str = "control")
                     (pruned.model, method, label, rate(pruned.accuracy(run)),
                      rate(other.accuracy(run)), rate(difference(run, pruned, other)))
                 )  # fmt: skip
+        for cell in (one for one in cells if one.method in BESIDE):
+            other = control_cell(cell, online.curve)
+            rows.append(
+                (cell.model, cell.method, "same tokens", rate(cell.accuracy(run)),
+                 rate(other.accuracy(run)), rate(difference(run, cell, other)))
+            )  # fmt: skip
     return Table(
         name,
         f"DeepPrune against a plain vote at the same cost. {run.profile.caption}",

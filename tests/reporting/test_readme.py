@@ -1,6 +1,11 @@
-"""The README's marked blocks: filled from a run, and checked against it."""
+"""The README's marked blocks, filled from a run; and what sentences rest on, in the tables."""
+
+import re
+
+import pytest
 
 from replication.reporting.readme import main
+from replication.workflow.profile import ROOT
 
 TEXT = """a
 <!-- table1:start -->
@@ -38,3 +43,16 @@ def test_a_missing_table_is_named_and_nothing_is_written(tmp_path, capsys):
     code, readme, _ = run(tmp_path)
     assert code == 1 and readme.read_text() == TEXT
     assert "table1.md" in capsys.readouterr().err
+
+
+INTERVAL = re.compile(r"-?\d+(?:\.\d+)? \[-?\d+(?:\.\d+)?, -?\d+(?:\.\d+)?\]")
+RUNS = sorted(path.parent.parent for path in (ROOT / "figures").glob("*/notes/01.md"))
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_every_interval_in_a_sentence_stands_in_a_table_of_its_run(run):
+    tables = {cell for path in run.glob("*.md") for cell in INTERVAL.findall(path.read_text())}
+    notes = {path.name: INTERVAL.findall(path.read_text()) for path in run.glob("notes/*.md")}
+    assert sum(map(len, notes.values())) > 5
+    lonely = {name: set(found) - tables for name, found in notes.items()}
+    assert {name: found for name, found in lonely.items() if found} == {}
