@@ -182,7 +182,7 @@ def crossed_table(run: Run, data: Sequence[JudgeData], found: Scored) -> Table:
             (reasoner, "seen − unseen", *(
                 number(ask(run, data, parts, by_kind["seen"], by_kind["unseen"]))
                 for ask in (_pooled, _within)
-            ), "")
+            ), _each(data, parts, by_kind["seen"], by_kind["unseen"]))
         )  # fmt: skip
     counts = [len(one) for one in data]
     pairs = len(taught(run, TWINS[0]).pairs), len(taught(run, TWINS[1]).pairs)
@@ -196,7 +196,8 @@ def crossed_table(run: Run, data: Sequence[JudgeData], found: Scored) -> Table:
          f"Plain training on {pairs[0]} pairs of questions that are not the tests', or on "
          f"{pairs[1]} of the tests' own; {SEEDS} seeds each, which draw weights, order and the "
          "other questions. Differences are paired by question; intervals from resampling "
-         "questions, seeds averaged."),
+         "questions, seeds averaged: they do not hold the luck of a training, which the last "
+         "column shows."),
     )  # fmt: skip
 
 
@@ -235,8 +236,17 @@ def _within(
     )  # fmt: skip
 
 
-def _each(data: Sequence[JudgeData], parts: Sequence[int], seeds: Seeds) -> str:
-    values = [np.mean([auroc(data[p].same, scores[p]) for p in parts]) for scores in seeds]
+def _each(
+    data: Sequence[JudgeData], parts: Sequence[int], seeds: Seeds, other: Seeds | None = None
+) -> str:
+    """Return every seed's mean AUROC; minus that of ``other`` if given."""
+
+    def means(some: Seeds) -> np.ndarray:
+        return np.array([
+            np.mean([auroc(data[p].same, scores[p]) for p in parts]) for scores in some
+        ])  # fmt: skip
+
+    values = means(seeds) - (0 if other is None else means(other))
     return ", ".join(f"{value:.3f}" for value in values)
 
 

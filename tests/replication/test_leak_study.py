@@ -92,3 +92,6 @@ def test_cells_are_means_over_seeds_and_reasoners(run, data):
         assert isinstance(gain, Estimate)
         expected = values["seen"] - values["unseen"]
         assert float(gain.parts[0]) == pytest.approx(expected, abs=6e-4)
+        last = next(row[-1] for row in table.rows if row[:2] == (reasoner, "seen − unseen"))
+        by_seed = [float(value) for value in str(last).split(", ")]
+        assert np.mean(by_seed) == pytest.approx(expected, abs=6e-4)

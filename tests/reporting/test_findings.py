@@ -128,6 +128,17 @@ def test_thresholds_that_give_one_cluster_decide_nothing(tmp_path):
     assert one.verdict == OPEN and "one cluster" in one.ours
 
 
+@pytest.mark.parametrize(
+    ("seeds", "verdict"), [("0.010, 0.020, 0.030", CONFIRMED), ("-0.050, 0.060, 0.080", OPEN)]
+)
+def test_seeds_that_disagree_decide_nothing(tmp_path, seeds, verdict):
+    columns = ("reasoner", "questions", "AUROC", "AUROC by seed")
+    rows = (("unseen", "seen − unseen", est("0.020 0.010 0.030"), seeds),)
+    write_table(Table("leak_crossed", "", columns, rows, ("N: 9 pairs.",)), tmp_path)
+    (one,) = knowing(RunTables(tmp_path))
+    assert one.verdict == verdict and seeds in one.ours
+
+
 def test_every_claim_is_asked_once():
     texts = [claim.text for claim in claims(load_reference())]
     assert len(set(texts)) == len(texts)
