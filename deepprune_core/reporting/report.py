@@ -67,6 +67,7 @@ TERMS = (
     ("τ", "the threshold: a trace joins a cluster when its mean score reaches it"),
     ("K2", "how many traces of the largest cluster finish and vote"),
 )  # fmt: skip
+NOTEBOOKS = "notebooks"  # the folder of a run's executed notebooks, as pages
 NOT_MADE = "Nothing was made for this section."
 
 
@@ -95,14 +96,18 @@ SECTIONS = (
     Section(
         "05",
         "Table 2: accuracy and tokens",
-        ("table2", "table2_figure", "table2_benchmarks", "control", "judge_costs", "live", "hero"),
+        ("table2", "table2_figure", "table2_paper", "control", "judge_costs", "live", "hero"),
     ),
     Section(
         "06",
         "Table 3: the threshold",
         ("table3", "table3_figure", "representatives", "representatives_once"),
     ),
-    Section("07", "Figure 4: truncation", ("figure4", "truncation", "known")),
+    Section(
+        "07",
+        "Figure 4: truncation, and what can be known",
+        ("figure4", "truncation", "known", "known_pruning"),
+    ),
     Section(
         "08",
         "A judge that reads each prefix once",
@@ -158,6 +163,7 @@ class Filled:
     paragraphs: tuple[str, ...]
     pictures: tuple[Picture, ...]
     tables: tuple[ReportTable, ...]
+    notebook: str = ""  # the page of its executed notebook, from the report
 
 
 def section_of(name: str, sections: Sequence[Section] = SECTIONS) -> tuple[Section, int]:
@@ -236,7 +242,13 @@ def fill(
     paragraphs = _notes(folder, section.number)
     if not (pictures or tables or paragraphs):
         paragraphs = (NOT_MADE,)
-    return Filled(section.number, section.title, paragraphs, pictures, tables)
+    notebook = next((f"{NOTEBOOKS}/{p.name}" for p in pages_of(folder, section.number)), "")
+    return Filled(section.number, section.title, paragraphs, pictures, tables, notebook)
+
+
+def pages_of(folder: Path, number: str) -> list[Path]:
+    """Return the pages of a section's executed notebook: one, or none."""
+    return sorted((folder / NOTEBOOKS).glob(f"{number}_*.html"))
 
 
 def first_screen(folder: Path) -> First:

@@ -16,6 +16,7 @@ from typing import Any
 
 from deepprune_core.engines.trace_log import sole_writer
 from deepprune_core.formats.files import write_atomically
+from deepprune_core.reporting.report import NOTEBOOKS
 from replication.workflow.announce import last_seconds, seconds_file
 from replication.workflow.notebook_sources import ROOT, make_rule, notebook_code, sources
 
@@ -100,9 +101,9 @@ def _failure(notebook: Path, kept: Path, error: Exception) -> NotebookError:
 def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: Path = ROOT) -> Path:
     """Return the executed copy of a notebook, ``<build>/<name>.ipynb``.
 
-    Also writes ``<build>/NN.d`` (the modules it depends on, for make) and, last, the stamp
-    ``<build>/NN.done``. ``profile`` and ``out`` reach the notebook as they are; it runs in
-    ``root``.
+    Also writes ``<out>/notebooks/<name>.html``, ``<build>/NN.d`` (the modules it depends on, for
+    make) and, last, the stamp ``<build>/NN.done``. ``profile`` and ``out`` reach the notebook as
+    they are; it runs in ``root``.
 
     Raises:
         NotebookError: wrong parameters, or a cell failed; the copy stays as
@@ -138,6 +139,7 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
             raise _failure(notebook, failed, error) from error
         print(f"{notebook.name}: left out: {getattr(error, 'evalue', '')}")
     os.replace(running, executed)
+    write_page(executed, root / out / NOTEBOOKS)
     seconds = time.monotonic() - started
     print(f"{notebook.name}: {seconds:.0f} s", flush=True)
     write_atomically(seconds_file(build, notebook), f"{seconds:.1f}\n")
@@ -145,6 +147,17 @@ def run_notebook(notebook: Path, *, profile: str, out: str, build: Path, root: P
     write_atomically(stamp.with_suffix(".d"), needs)
     write_atomically(stamp, f"{notebook.name}\n")
     return executed
+
+
+def write_page(executed: Path, folder: Path) -> Path:
+    """Write an executed notebook as a page, ``<folder>/<name>.html``, figures inside."""
+    from nbconvert import HTMLExporter
+
+    text, _ = HTMLExporter().from_filename(str(executed))
+    page = folder / f"{executed.stem}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(page, text)
+    return page
 
 
 def main(arguments: list[str] | None = None) -> int:
