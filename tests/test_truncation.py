@@ -79,6 +79,12 @@ def test_a_growing_trace_is_cut_where_the_whole_one_is():
     assert cut.cut(grown, TOKENIZER).text == cut.cut(text, TOKENIZER).text
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_cut_stands_behind_the_part_that_holds_the_k_th_word(k):
+    parts = ("So it is 4,", " thus five.", " Then six,", " so seven.")
+    assert first_reasoning_words("".join(parts), k) == "".join(parts[:k])
+
+
 @pytest.mark.parametrize("cut", [first_reasoning_words, lambda t, k: first_tokens(t, k, TOKENIZER)])
 def test_a_prefix_of_nothing_is_refused(cut):
     with pytest.raises(ValueError, match="k >= 1"):
