@@ -13,12 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepprune_core.answers import UNGRADABLE
-from deepprune_core.peers.stopping import (
-    StoppedVote,
-    leading_counts,
-    probability_of_lead,
-    stopped_vote,
-)
+from deepprune_core.peers.stopping import StoppedVote, adaptive_consistency, stopped_vote
 
 # The authors' settings.
 WINDOW = 128  # tokens in a group
@@ -99,14 +94,8 @@ def reasc(
     :func:`trace_confidence`. Ungradable traces cost but do not count.
     """
     weights = calibration.weights(scores)
-    tally: dict[int, float] = {}
-    asked = 0
-    for trace in order:
-        asked += 1
-        name = int(classes[trace])
-        if name != UNGRADABLE:
-            tally[name] = tally.get(name, 0.0) + float(weights[trace])
-        alone = asked == 1 and name != UNGRADABLE and scores[trace] >= calibration.sure
-        if alone or probability_of_lead(*leading_counts(tally.values())) >= LEAD:
-            break
-    return stopped_vote(classes, num_tokens, gold_class, order, asked, weights)
+    if any(classes[t] != UNGRADABLE and scores[t] >= calibration.sure for t in order[:1]):
+        return stopped_vote(classes, num_tokens, gold_class, order, 1, weights)
+    return adaptive_consistency(
+        classes, num_tokens, gold_class, order, confidence=LEAD, weights=weights
+    )

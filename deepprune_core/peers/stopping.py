@@ -57,20 +57,24 @@ def adaptive_consistency(
     order: Sequence[int],
     *,
     confidence: float = 0.95,
+    weights: np.ndarray | None = None,
 ) -> StoppedVote:
     """Return the vote that stops once the leader is ahead with probability ``confidence``.
 
-    ``classes``, ``num_tokens``: (n,), one a trace. Ungradable traces cost but do not count.
+    ``classes``, ``num_tokens``: (n,), one a trace; ``weights``: (n,), how many votes a trace is
+    worth (default: one). Ungradable traces cost but do not count.
     """
-    counts: dict[int, int] = {}
+    worth = np.ones(len(classes)) if weights is None else weights
+    counts: dict[int, float] = {}
     asked = 0
     for trace in order:
         asked += 1
         if classes[trace] != UNGRADABLE:
-            counts[int(classes[trace])] = counts.get(int(classes[trace]), 0) + 1
+            name = int(classes[trace])
+            counts[name] = counts.get(name, 0.0) + float(worth[trace])
         if probability_of_lead(*leading_counts(counts.values())) > confidence:
             break
-    return stopped_vote(classes, num_tokens, gold_class, order, asked)
+    return stopped_vote(classes, num_tokens, gold_class, order, asked, worth)
 
 
 def early_stopping(

@@ -242,13 +242,9 @@ def fill(
     paragraphs = _notes(folder, section.number)
     if not (pictures or tables or paragraphs):
         paragraphs = (NOT_MADE,)
-    notebook = next((f"{NOTEBOOKS}/{p.name}" for p in pages_of(folder, section.number)), "")
+    pages = sorted((folder / NOTEBOOKS).glob(f"{section.number}_*.html"))
+    notebook = f"{NOTEBOOKS}/{pages[0].name}" if pages else ""
     return Filled(section.number, section.title, paragraphs, pictures, tables, notebook)
-
-
-def pages_of(folder: Path, number: str) -> list[Path]:
-    """Return the pages of a section's executed notebook: one, or none."""
-    return sorted((folder / NOTEBOOKS).glob(f"{number}_*.html"))
 
 
 def first_screen(folder: Path) -> First:
