@@ -42,7 +42,7 @@ from deepprune_core.metrics import bootstrap_mean
 from deepprune_core.peers.deepconf import DeepConfConfig
 from deepprune_core.reporting.tables import Table
 from deepprune_core.traces import Question
-from replication.live import live_prompt
+from replication.live import live_prompt, live_questions
 from replication.readers import embedding_judge
 from replication.run import Run
 from replication.table2_run import open_online
@@ -81,9 +81,7 @@ def main() -> None:
         SamplingConfig(live.temperature, live.top_p, live.top_k, max_tokens=live.max_tokens),
         seed=run.profile.seed,
     )  # fmt: skip
-    traces = next(one for one in run.online if one.model == live.model.name)
-    there = traces.traces.only(live.benchmark).questions
-    questions = there[:: max(1, len(there) // options.questions)][: options.questions]
+    questions = live_questions(run, run.online, options.questions)
     log = ROOT / "build" / "vllm-server.log"
     log.parent.mkdir(exist_ok=True)
     tokenizer = open_tokenizer(str(ROOT / live.model))

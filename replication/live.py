@@ -23,7 +23,7 @@ from deepprune_core.traces import Question
 from replication.encode_once import has_once, once_cost, once_folder, open_once
 from replication.miniature.tokenizer import prompt_text
 from replication.own_states import asked_as_sampled
-from replication.run import Run
+from replication.run import GradedTraces, Run
 from replication.text import NOTHING, count, percent, rate
 from replication.workflow.profile import ROOT
 
@@ -39,6 +39,15 @@ class LiveComparison:
     questions: tuple[Question, ...]
     num_traces: int
     methods: dict[str, Played]
+
+
+def live_questions(run: Run, traces: Sequence[GradedTraces], count: int) -> tuple[Question, ...]:
+    """Return ``count`` of the live benchmark's questions, of all its kinds, from stored traces."""
+    live = run.profile.live
+    assert live is not None
+    mine = next(one for one in traces if one.model == live.model.name)
+    there = mine.traces.only(live.benchmark).questions
+    return there[:: max(1, len(there) // count)][:count]
 
 
 def play_live(run: Run, questions: Sequence[Question], judge: Judge) -> LiveComparison:

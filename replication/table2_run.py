@@ -259,14 +259,12 @@ def hero_figure(run: Run, setup: OnlineSetup, results: Sequence[Online]) -> Figu
 
 def live_run(run: Run, setup: OnlineSetup) -> Table | str:
     """Return the table of the live run, or why there is none."""
-    from replication.live import live_table, play_live
+    from replication.live import live_questions, live_table, play_live
 
     live = run.profile.live
     if live is None:
         return "Left out: the profile names no model for a live engine."
-    traces = next(t for t in setup.traces if t.model == live.model.name)
-    there = traces.traces.only(live.benchmark).questions
-    questions = there[:: max(1, len(there) // live.questions)][: live.questions]  # of all kinds
+    questions = live_questions(run, setup.traces, live.questions)
     found: LiveComparison = play_live(run, questions, setup.judge)
     table = live_table(run, found, setup.judge_cost)
     return write_table(table, run.out)
