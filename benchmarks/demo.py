@@ -48,7 +48,7 @@ async def ask(url: str, pictures: Console) -> tuple[PrunedAnswer, PrunedAnswer]:
     sampling = SamplingConfig(temperature=0.5, top_k=20, max_tokens=512)
     config = OnlineConfig(o.parse_cut(CUT), rule, sampling)
     tool, result = DeepPrune(there.engine, judge, config), None
-    view, shown = AskView(QUESTION, TRACES, config), False
+    view, shown = AskView(QUESTION, TRACES, f"judged at {CUT}"), False
     async for event in tool.stream(QUESTION, TRACES):
         if not isinstance(event, Event):
             result = event

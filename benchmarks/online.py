@@ -130,7 +130,7 @@ async def play_both(
     pruned: dict[str, Callable[[], Method]] = {
         f"DeepPrune, {reading}, {mode}": partial(pruning, contest, fresh, mode)
         for reading, fresh in judges.items()
-        for mode in MODES
+        for mode in (MODES[1:] if few else MODES)
     }
     at_once = await play_all(contest, pruned, questions, few)
     if few:

@@ -15,6 +15,7 @@ from deepprune_core.judging.score_cache import folder_fingerprint
 from deepprune_core.pruner import StoredQuestion
 from replication.judges import (
     BF16_TOLERANCE,
+    CHECKED,
     base_model,
     best_device,
     dtype_of,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from deepprune_core.training.state import HistoryRow, TrainResult
 
 NAME = "encode once"
-CHECKED = 60
 
 
 def once_settings(run: Run) -> EncodeOnceSection:

@@ -19,6 +19,9 @@ from replication.run import GradedTraces, Run
 from replication.workflow.profile import ROOT, model_place
 
 BF16_TOLERANCE = 0.05  # between two machines' bf16
+# Pairs that are scored afresh where scores ship: another judge's scores are far off on any of
+# them, and reading twice as many prefixes takes the 0.5B some seconds.
+CHECKED = 12
 
 if TYPE_CHECKING:
     import torch

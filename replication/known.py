@@ -13,7 +13,7 @@ from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import judge_data
 from deepprune_core.judging.score_cache import CachedJudge
-from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.judging.sentence_bert import SentenceBertJudge
 from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
@@ -28,6 +28,7 @@ from replication.skill import JudgeResult, assess, contradiction_reader
 from replication.table1 import knowing_judge
 from replication.text import number, percent
 from replication.untrained import NAMES, zero_shot_judge
+from replication.vectors import first_words
 from replication.workflow.profile import ROOT
 
 FEWER = "ceiling from {} a prefix"  # from fewer rollouts than there are
@@ -64,7 +65,6 @@ def _readers(
     scores that do not ship with it are kept beside the rollouts.
     """
     settings, own = rollouts_settings(run), run.profile.judge.own_states
-    encoder = cache(lambda: open_encoder(run.profile.sentence_bert))
     found: list[JudgeResult] = []
     rolled = {one.cut.k: one for one in cuts}
     for k in sorted({*rolled, *(own.tokens if rolled and own else ())}):
@@ -73,7 +73,7 @@ def _readers(
         data = known.data if known else judge_data(traces.traces, traces.pairs, cut, tokenizer)
         judges[NUMBERS] = NumberOverlapJudge()
         if k in run.cuts.embedding_tokens:
-            judges[NAMES["sentence_bert"]] = SentenceBertJudge(encoder())
+            judges[NAMES["sentence_bert"]] = SentenceBertJudge(first_words(run))
             judges[EMBEDDINGS] = embedding_judge(run, cut, tokenizer)
         if own is not None and k in own.tokens:
             states = reversed(states_judges(run, cut).items())

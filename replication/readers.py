@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from deepprune_core.judging.embedding_judge import EmbeddingJudge
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.number_overlap import NumberOverlapJudge
 from deepprune_core.judging.pair_data import JudgeData, judge_data
-from deepprune_core.judging.sentence_bert import open_encoder
 from deepprune_core.metrics import Interval, auroc
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
@@ -33,9 +31,7 @@ from replication.skill import JudgeResult, assess
 from replication.table1 import bound_rows, mixed_note, skill_columns, skill_row
 from replication.text import NOTHING, number
 from replication.untrained import Judged, judge_tokenizer, sentence_bert
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+from replication.vectors import last_words
 
 PENALTIES = (3.0, 30.0, 300.0)
 MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
@@ -45,14 +41,6 @@ MANY = ", more pairs"
 MOST_TEXTS = 2500  # some two minutes to embed on two cores
 # What Figure 4 shows beside the judges of pairs.
 AT_LENGTHS = (EMBEDDINGS, NUMBERS, COSINE, OWN_STATES)
-
-
-@cache
-def last_words_encoder(source: str | None) -> SentenceTransformer:
-    """Return SentenceBERT reading the last tokens that fit, where a prefix is longer."""
-    encoder = open_encoder(source)
-    encoder.tokenizer.truncation_side = "left"
-    return encoder
 
 
 _fitted: dict[tuple[Path, Truncation], EmbeddingJudge] = {}
@@ -69,8 +57,6 @@ def embedding_judge(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge
 
 
 def _fit_embeddings(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge:
-    encoder = last_words_encoder(run.profile.sentence_bert)
-
     def pairs_of(source: str) -> JudgeData:
         found = run.teaching(source)  # type: ignore[arg-type]
         drawn = run.rng("embeddings", source).permutation(len(found.graded))[:MOST_QUESTIONS]
@@ -78,10 +64,8 @@ def _fit_embeddings(run: Run, cut: Truncation, tokenizer: Any) -> EmbeddingJudge
         return judge_data(found.traces, found.pairs.take(rows), cut, tokenizer)
 
     train, held_out = pairs_of("train"), pairs_of("development")
-    vectors: dict[str, np.ndarray] = {}
     judges = [
-        EmbeddingJudge(encoder, penalty=p, vectors=vectors).fit(train.inputs, train.same)
-        for p in PENALTIES
+        EmbeddingJudge(last_words(run), penalty=p).fit(train.inputs, train.same) for p in PENALTIES
     ]
     return max(judges, key=lambda judge: auroc(held_out.same, judge.score(held_out.inputs)))
 
@@ -157,7 +141,7 @@ def readers_table(
     rows = [skill_row(r, r.name, (paper.get(r.name, NOTHING), NOTHING)) for r in (*readers, *many)]
     counted = f" Rows with more pairs: {many[0].num_pairs}." if many else ""
     columns = skill_columns("reader", readers[0].parts)
-    window = last_words_encoder(run.profile.sentence_bert).max_seq_length
+    window = last_words(run).encoder.max_seq_length
     return Table(
         "readers",
         f"Who can tell from the beginnings whether two traces will agree. {run.profile.caption}",

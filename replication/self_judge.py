@@ -14,10 +14,11 @@ from deepprune_core.reporting.tables import Table, write_table
 from replication.encode_once import NAME
 from replication.hidden_states import OwnStates, SelfJudge
 from replication.own_states import NAME as OWN
-from replication.readers import EMBEDDINGS, last_words_encoder
+from replication.readers import EMBEDDINGS
 from replication.run import Run, graded_traces
 from replication.skill import Tested, tested
 from replication.text import NOTHING, number
+from replication.vectors import last_words
 from replication.workflow.profile import ROOT
 
 if TYPE_CHECKING:
@@ -50,10 +51,9 @@ def self_judge(run: Run, once: EncodeOnceJudge) -> Table | str:
     own = graded_traces(ROOT / path, TRACES)
     data = judge_data(own.traces, own.pairs, run.cuts.online(), tokenizer)
     states = OwnStates(model, tokenizer, prompt_text)
-    encoder, vectors = last_words_encoder(run.profile.sentence_bert), dict[str, np.ndarray]()
     rows = {
         OWN: cross_validated(lambda: SelfJudge(states), data),
-        EMBEDDINGS: cross_validated(lambda: EmbeddingJudge(encoder, vectors=vectors), data),
+        EMBEDDINGS: cross_validated(lambda: EmbeddingJudge(last_words(run)), data),
         NAME: once.score(data.inputs),
     }
     return _written(run, {name: tested(run, data, scores) for name, scores in rows.items()})

@@ -14,6 +14,7 @@ from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.judges import (
     BF16_TOLERANCE,
+    CHECKED,
     JudgeSpec,
     adapter_folder,
     is_trained,
@@ -32,7 +33,6 @@ from replication.stored_scores import open_scores, preload
 from replication.text import NOTHING, number, percent
 
 SCORES = "pairs.parquet"  # a shipped judge's scores of the test pairs
-CHECKED = 50
 ROWS = ("plain", "focal", "oversampling", "both")
 ROW_NAMES = {
     "plain": "plain", "focal": "focal loss", "oversampling": "oversampling",

@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
-from deepprune_core.judging.inputs import Judge, JudgeInput
-from deepprune_core.judging.pair_data import cut_prefixes, judge_data, merge
+from deepprune_core.judging.inputs import Judge
+from deepprune_core.judging.pair_data import judge_data, merge
 from deepprune_core.judging.pair_scores import read_pair_scores
 from deepprune_core.judging.score_cache import CachedJudge, folder_fingerprint
-from deepprune_core.judging.sentence_bert import open_encoder
 from deepprune_core.pairs import split_by_question
 from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.plots import hero
@@ -26,7 +25,7 @@ from deepprune_core.truncation import Tokenizer
 from replication.both_judges import PAIRWISE
 from replication.encode_once import NAME as ONCE
 from replication.encode_once import has_once, once_cost, once_questions, once_scores, open_once
-from replication.judges import BF16_TOLERANCE, open_judge, score_afresh
+from replication.judges import BF16_TOLERANCE, CHECKED, open_judge, score_afresh
 from replication.methods import Online, play_online
 from replication.online import stored_questions
 from replication.own_states import NAME as OWN_STATES
@@ -41,6 +40,7 @@ from replication.table2 import hero_traces
 from replication.table3 import ThresholdRow, threshold_rows
 from replication.threshold import chosen_tau, with_tau
 from replication.untrained import judge_tokenizer
+from replication.vectors import first_words
 from replication.workflow.profile import ROOT
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3
 READS_ITSELF = 1.0  # price of a token that the reasoner reads, in tokens that it writes
-CHECKED = 200
 
 
 @dataclass(frozen=True)
@@ -179,9 +178,8 @@ def open_trained_here(run: Run) -> OnlineSetup:
     It is a logistic regression on SentenceBERT embeddings: a trace file brings no language
     model to fine-tune.
     """
-    encoder, tokenizer = open_encoder(run.profile.sentence_bert), judge_tokenizer(run)
-    cut = run.cuts.online()
-    held_out, parts, judge = [], [], EmbeddingJudge(encoder)
+    cut, tokenizer = run.cuts.online(), judge_tokenizer(run)
+    held_out, parts, judge = [], [], EmbeddingJudge(first_words(run))
     for traces in run.online:
         training, testing = split_by_question(traces.pairs, 0.5, run.rng("halves", traces.model))
         parts.append(judge_data(traces.traces, training, cut, tokenizer))
@@ -215,14 +213,8 @@ def check_scores(run: Run, setup: OnlineSetup) -> str:
     rng, traces, questions = run.rng("check"), setup.traces[0], setup.questions[0]
     cut, autocast = run.cuts.online(), run.profile.judge.autocast
     chosen = traces.pairs.take(rng.permutation(len(traces.pairs))[:CHECKED])
-    prefixes = cut_prefixes(traces.traces, cut, setup.tokenizer)
-    places = list(
-        zip(chosen.question.tolist(), chosen.first.tolist(), chosen.second.tolist(), strict=True)
-    )
-    inputs = [
-        JudgeInput(traces.traces.questions[q].text, prefixes[q][i].text, prefixes[q][j].text)
-        for q, i, j in places
-    ]
+    inputs = judge_data(traces.traces, chosen, cut, setup.tokenizer).inputs
+    places = zip(chosen.question, chosen.first, chosen.second, strict=True)
     stored = np.array([questions[q].scores[i, j] for q, i, j in places])
     tolerance = BF16_TOLERANCE if autocast else TOLERANCE
     worst = score_afresh(setup.judge, inputs, stored, tolerance, str(run.profile.judge.scores))

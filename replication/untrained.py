@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepprune_core.judging.score_cache import CachedJudge
-from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.judging.sentence_bert import SentenceBertJudge
 from deepprune_core.metrics import Interval
 from replication.judges import base_model, open_judge, test_data
 from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, WEAK, above
@@ -16,6 +16,7 @@ from replication.reporting.reference import load_reference
 from replication.run import Run
 from replication.skill import JudgeResult, assess
 from replication.text import number
+from replication.vectors import first_words
 from replication.workflow.profile import ROOT
 
 Judged = tuple[str, JudgeResult]
@@ -28,7 +29,7 @@ def judge_tokenizer(run: Run) -> Any:
 
     source = base_model(run) if run.profile.judge.base else run.profile.tokenizer
     if source is None:
-        return open_encoder(run.profile.sentence_bert).tokenizer
+        return first_words(run).encoder.tokenizer
     return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
@@ -50,7 +51,7 @@ def zero_shot_judge(run: Run) -> CachedJudge:
 def sentence_bert(run: Run, tokenizer: Any) -> JudgeResult:
     """Return the result of SentenceBERT on the first tokens, as in the paper."""
     cut = run.cuts.table1()[0]
-    judge = SentenceBertJudge(open_encoder(run.profile.sentence_bert))
+    judge = SentenceBertJudge(first_words(run))
     return assess(run, NAMES["sentence_bert"], judge, test_data(run, cut, tokenizer), cut)
 
 

@@ -17,8 +17,10 @@ from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.openai import OpenAIEngine
 from deepprune_core.formats.files import write_atomically
+from deepprune_core.live.asking import Asker
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.peers import AdaptiveConsistency
 from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.reporting.visible import visible
 
@@ -60,6 +62,7 @@ def ask(
       vllm serve Qwen/Qwen3-4B &
       deepprune ask "How many primes are below 100?" -u http://localhost:8000/v1 -n 32
       deepprune ask - --judge ./judge --cut "500 tokens" --json < question.txt
+      deepprune ask "How many primes are below 100?" --rule adaptive
 
     Exit codes: 0 answered, 1 no trace gave an answer, 2 wrong options, 3 the server failed,
     4 some traces failed but the rest answered.
@@ -70,31 +73,36 @@ def ask(
     text = sys.stdin.read().strip() if question == "-" else question
     if not text:
         o.fail("the question is empty")
-    pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
-    truncation = o.parse_cut(cut)
+    pruning, truncation = None, o.parse_cut(cut)
+    if rule != o.ADAPTIVE:
+        pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
     with told_in_one_line():
         there = open_endpoint(
             urls, model, tokenizer, key, chat=not completion, system=system, without=without
         )
-        reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
+        config = OnlineConfig(
+            truncation, sampling=SamplingConfig(temperature, top_p, max_tokens=max_tokens),
+            mode=mode, seed=seed,  # type: ignore[arg-type]
+        )  # fmt: skip
+        if pruning is None:
+            asked: Asker = AdaptiveConsistency(there.engine, config)
+        else:
+            reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
+            config = replace(config, pruning=pruning.with_tau(threshold))
+            asked = DeepPrune(there.engine, reader, config)
     if not as_json and not there.own_tokens:
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
-    config = OnlineConfig(
-        truncation,
-        pruning.with_tau(threshold),
-        SamplingConfig(temperature, top_p, max_tokens=max_tokens),
-        mode,  # type: ignore[arg-type]
-        seed=seed,
-    )
-    asked = DeepPrune(there.engine, reader, config)
     result = asyncio.run(_watched(there.engine, asked, text, n, quiet=as_json))
     _report(result, save, as_json)
 
 
 async def _watched(
-    engine: OpenAIEngine, asked: DeepPrune, question: str, n: int, *, quiet: bool
+    engine: OpenAIEngine, asked: Asker, question: str, n: int, *, quiet: bool
 ) -> PrunedAnswer:
-    view, result = AskView(question, n, asked.config), None
+    told = "asked until the vote is sure"
+    if isinstance(asked, DeepPrune):
+        told = f"judged at {asked.config.truncation.label}"
+    view, result = AskView(question, n, told), None
     live = Live(view, console=o.err, refresh_per_second=8, transient=True, auto_refresh=not quiet)
     try:
         with live:

@@ -13,6 +13,7 @@ from deepprune_core.pruner import PruningConfig
 from deepprune_core.reporting.visible import visible
 from deepprune_core.truncation import Truncation
 
+ADAPTIVE = "adaptive"  # a rule that prunes nothing
 SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
 ENGINE_FAULT, PARTIAL, BAD_INPUT = 3, 4, 2
 
@@ -52,7 +53,8 @@ Rule = Annotated[
     typer.Option(
         help="who finishes and how they vote: weighted (one trace a cluster, with the weight of "
         "its cluster), survivors (one trace a cluster, one vote each), largest (K2 traces of the "
-        "largest cluster, as in the paper)"
+        "largest cluster, as in the paper); or adaptive: no trace is pruned and no judge asked, "
+        "but traces start one after another until the vote is sure (adaptive consistency)"
     ),
 ]
 Clusters = Annotated[

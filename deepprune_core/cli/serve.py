@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -66,16 +67,15 @@ def serve(
     limits = Limits(os.environ.get(server_key) or None, body_seconds=body_seconds, at_once=at_once)
     if limits.key is None and not is_loopback(host) and not without_key:
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
-    pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
-    truncation = o.parse_cut(cut)
+    sampling = SamplingConfig(temperature, top_p, max_tokens=max_tokens)
+    config, pruning, reader = OnlineConfig(o.parse_cut(cut), sampling=sampling), None, None
+    if rule != o.ADAPTIVE:
+        pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
     with told_in_one_line():
         there = open_endpoint(o.require_url(upstream), model, tokenizer, key, without=without)
-        reader, threshold = open_judge(judge, judge_base, tau)
-    config = OnlineConfig(
-        truncation,
-        pruning.with_tau(threshold),
-        SamplingConfig(temperature, top_p, max_tokens=max_tokens),
-    )
+        if pruning is not None:
+            reader, threshold = open_judge(judge, judge_base, tau)
+            config = replace(config, pruning=pruning.with_tau(threshold))
     server = PruningServer(there.engine, reader, config, there.model, n, limits)
     # Addresses may hold the key, so a server with one keeps no log of them.
     uvicorn.run(

@@ -12,7 +12,6 @@ from rich.text import Text
 from deepprune_core.answers import find_answer
 from deepprune_core.cli.report import tie_told
 from deepprune_core.ledger import TraceState
-from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.reporting.visible import visible
 
@@ -24,10 +23,10 @@ SHOWN = 64
 
 
 class AskView:
-    """A question's traces as they stand; rich redraws it."""
+    """A question's traces as they stand; rich redraws it. ``told``: what is done with them."""
 
-    def __init__(self, question: str, n: int, config: OnlineConfig) -> None:
-        self.question, self.n, self.config = question, n, config
+    def __init__(self, question: str, n: int, told: str) -> None:
+        self.question, self.n, self.told = question, n, told
         self.kinds: dict[int, str] = {}
         self.clusters: dict[int, list[int]] = {}
         self.seconds, self.decided = 0.0, False
@@ -46,7 +45,7 @@ class AskView:
         counts = Counter(self.kinds.values())
         head = Text.assemble(
             (f"{self.seconds:6.1f} s  ", "bold"),
-            f"{self.n} traces, judged at {self.config.truncation.label}: ",
+            f"{self.n} traces, {self.told}: ",
             (f"{counts['joined']} stopped", "red"), ", ",
             (f"{counts['opened'] + counts['finished']} go on", "green"),
             f" ({counts['finished']} finished)",
@@ -78,8 +77,9 @@ def summary(result: PrunedAnswer) -> RenderableType:
         )
     states = Counter(trace.state for trace in result.traces)
     told = ", ".join(f"{states[s]} {s.value}" for s in TraceState if states[s])
+    in_clusters = f" in {len(result.clusters)} clusters" if result.clusters else ""
     lines = [
-        f"{len(result.traces)} traces in {len(result.clusters)} clusters: {told}",
+        f"{len(result.traces)} traces{in_clusters}: {told}",
         f"{result.ledger.generated:,} tokens generated, {result.ledger.judge:,} read by the judge, "
         f"{result.seconds:.1f} s ({result.judge_seconds:.1f} s judging)",
     ]

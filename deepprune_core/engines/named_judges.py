@@ -50,10 +50,14 @@ def open_named_judge(name: str, base: str | None = None) -> NamedJudge:
             "out; it serves mathematics only, where a third of a trace or more is shown",
         )  # fmt: skip
     if name == "embedding":
-        from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+        from deepprune_core.judging.sentence_bert import (
+            SentenceBertJudge,
+            TextVectors,
+            open_encoder,
+        )
 
         return NamedJudge(
-            SentenceBertJudge(open_encoder()),
+            SentenceBertJudge(TextVectors(open_encoder())),
             0.95,
             "embedding compares how beginnings look, which tells little of how they end (the "
             "paper finds an AUROC of 0.58); train a judge to prune with confidence",

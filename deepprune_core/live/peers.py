@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,18 @@ import numpy as np
 from deepprune_core.answers import UNGRADABLE, extract_answer, partition
 from deepprune_core.engines.base import Chunk, Engine, Messages, Request, SamplingConfig, trace_seed
 from deepprune_core.ledger import TraceState
+from deepprune_core.live.asking import Asker
 from deepprune_core.live.growing_text import GrowingText
-from deepprune_core.live.result import PrunedAnswer, TraceOutcome, count_votes, ledger_of
+from deepprune_core.live.result import (
+    Event,
+    EventKind,
+    PrunedAnswer,
+    TraceOutcome,
+    count_votes,
+    ledger_of,
+)
 from deepprune_core.peers.deepconf import DeepConfConfig, group_confidence
-from deepprune_core.peers.stopping import leading_counts, probability_of_lead
+from deepprune_core.peers.stopping import leading_counts, probability_of_lead, votes_to_decide
 from deepprune_core.traces import Question
 from deepprune_core.truncation import Tokenizer, Truncation
 from deepprune_core.voting import Vote, majority, weighted
@@ -38,6 +46,7 @@ class Asked:
     question: Question
     prompt: str | Messages
     seed: int
+    emit: Callable[[Event], None] = lambda event: None
 
     def __post_init__(self) -> None:
         self.outcomes: dict[int, TraceOutcome] = {}
@@ -49,10 +58,12 @@ class Asked:
         """Start a trace; the task ends when the trace does."""
         task = asyncio.create_task(self._run(index, watch))
         self._tasks[index] = task
+        self._tell("started", index)
         return task
 
     async def stop(self) -> None:
         """Stop the traces that still run: they cannot change the vote any more."""
+        self._tell("decided", -1)
         left = {i: task for i, task in self._tasks.items() if not task.done()}
         for index, task in left.items():
             task.cancel()
@@ -60,6 +71,11 @@ class Asked:
         await asyncio.gather(*left.values(), return_exceptions=True)
         for index in left:
             self._settle(index, TraceState.DECIDED)
+
+    def never_started(self, traces: Iterable[int]) -> None:
+        """Enter traces that need not even start: the vote was decided before."""
+        for index in traces:
+            self.outcomes[index] = TraceOutcome(index, TraceState.DECIDED, 0, "")
 
     @property
     def finished(self) -> list[int]:
@@ -104,6 +120,15 @@ class Asked:
         self.outcomes[index] = TraceOutcome(
             index, state, chunk.num_tokens, text, answer, detail=detail
         )
+        told: dict[TraceState, EventKind] = {
+            TraceState.FINISHED: "finished", TraceState.FAILED: "failed"
+        }  # fmt: skip
+        if state in told:
+            self._tell(told[state], index, chunk.num_tokens, detail)
+
+    def _tell(self, kind: EventKind, trace: int, tokens: int = 0, detail: str = "") -> None:
+        seconds = time.monotonic() - self._started
+        self.emit(Event(kind, trace, seconds, tokens, detail=detail))
 
     def _name(self, index: int) -> str:
         return f"{self.question.question_id}/{self.seed}/{index}/peer"
@@ -121,23 +146,46 @@ async def adaptive_consistency(
 ) -> PrunedAnswer:
     """Return the vote that stops once the leader is ahead with probability ``confidence``.
 
-    Aggarwal et al. 2023 (arXiv 2305.11860). ``parallel`` traces run at a time (the paper: 1);
-    those that still run when the vote is decided are stopped.
+    Aggarwal et al. 2023 (arXiv 2305.11860). At most ``parallel`` traces run at a time (the paper:
+    1), and no more than would decide the vote if they agreed with its leader; those that still run
+    when it is decided are stopped.
     """
     running: set[asyncio.Task[None]] = set()
-    started = 0
+    started, decided = 0, False
     while True:
-        while started < n and len(running) < parallel:
+        lead = _lead(asked)
+        decided = probability_of_lead(*lead) > confidence
+        if decided:
+            await asked.stop()
+            break
+        useful = min(parallel, votes_to_decide(*lead, confidence))
+        while started < n and len(running) < useful:
             running.add(asked.start(started))
             started += 1
         if not running:
             break
         _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        if _lead(asked) > confidence:
-            await asked.stop()
-            break
+    asked.never_started(range(started, n))
     voters = asked.finished
-    return asked.result(voters, majority(asked.classes(voters)), early=len(voters) < n)
+    early = decided and len(voters) < n
+    return asked.result(voters, majority(asked.classes(voters)), early=early)
+
+
+class AdaptiveConsistency(Asker):
+    """Adaptive consistency as a tool that asks no judge; see :class:`Asker`.
+
+    >>> AdaptiveConsistency(engine).answer_sync("What has Ann?", n=16).answer  # doctest: +SKIP
+    '4'
+    """
+
+    async def ask(self, question: Question, n: int, emit: Callable[[Event], None]) -> PrunedAnswer:
+        """Return a question's result; ``emit`` is told what happens meanwhile."""
+        config = self.config
+        asked = Asked(
+            self.engine, self.tokenizer, config.sampling, question, self.prompt(question.text),
+            config.seed, emit,
+        )  # fmt: skip
+        return await adaptive_consistency(asked, n, parallel=n)
 
 
 async def early_stopping(asked: Asked, n: int, *, window: int = 5) -> PrunedAnswer:
@@ -230,6 +278,6 @@ def _lowest(asked: Asked, index: int, window: int) -> float:
     return float(group_confidence(values, window).min())
 
 
-def _lead(asked: Asked) -> float:
+def _lead(asked: Asked) -> tuple[float, float]:
     classes = asked.classes(asked.finished)
-    return probability_of_lead(*leading_counts(np.bincount(classes[classes != UNGRADABLE])))
+    return leading_counts(np.bincount(classes[classes != UNGRADABLE]))

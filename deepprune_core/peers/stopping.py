@@ -40,6 +40,18 @@ def probability_of_lead(first: float, second: float) -> float:
     return float(beta.sf(0.5, first + 1, second + 1))
 
 
+def votes_to_decide(first: float, second: float, confidence: float) -> int:
+    """Return how many more votes for the leader make its lead sure, if no other answer comes.
+
+    >>> votes_to_decide(0, 0, 0.95), votes_to_decide(3, 1, 0.95)
+    (4, 3)
+    """
+    more = 1
+    while probability_of_lead(first + more, second) <= confidence:
+        more += 1
+    return more
+
+
 def leading_counts(counts: Iterable[float]) -> tuple[float, float]:
     """Return the largest two of some answers' votes; 0 stands for what is not there.
 

@@ -19,8 +19,10 @@ from starlette.routing import Route
 
 from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.live.asking import Asker
 from deepprune_core.live.config import OnlineConfig
 from deepprune_core.live.deepprune import DeepPrune
+from deepprune_core.live.peers import AdaptiveConsistency
 from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.serving.board import Board, brief
 from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key, read_json
@@ -131,12 +133,15 @@ def _voted(result: PrunedAnswer, trace: int) -> bool:
 
 
 class PruningServer:
-    """Answers chat completions by pruned votes on another endpoint."""
+    """Answers chat completions by pruned votes on another endpoint.
+
+    Without a judge nothing is pruned: traces start until the vote is sure (adaptive consistency).
+    """
 
     def __init__(
         self,
         engine: Engine,
-        judge: Judge,
+        judge: Judge | None,
         config: OnlineConfig,
         model: str,
         num_traces: int,
@@ -150,9 +155,14 @@ class PruningServer:
         """Return the result of one request; the board follows it."""
         self.at_work += 1
         entry = self.board.open(wanted.question, wanted.num_traces)
-        asked = DeepPrune(
-            self.engine, self.judge, wanted.config, prompt=lambda text: wanted.messages
-        )
+
+        def prompt(text: str) -> Messages:
+            return wanted.messages
+
+        if self.judge is None:
+            asked: Asker = AdaptiveConsistency(self.engine, wanted.config, prompt=prompt)
+        else:
+            asked = DeepPrune(self.engine, self.judge, wanted.config, prompt=prompt)
         name = f"{entry.number}-{uuid.uuid4().hex[:8]}"
         result: PrunedAnswer | None = None
         try:

@@ -77,6 +77,17 @@ def test_sampled_traces_are_pruned_from_their_file(vllm_url: str, tmp_path: Path
     assert table[0]["method"] == "all traces" and table[0]["generated"] == 480
 
 
+def test_ask_without_a_judge_stops_once_the_vote_is_sure(vllm_url: str) -> None:
+    text = prompt_text(QUESTIONS[0].text)
+    told = command(
+        "ask", text, "-u", vllm_url, "-n", "8", "--rule", "adaptive", "--completion", "--json",
+        "--max-tokens", "900", "--temperature", "0",
+    )  # fmt: skip
+    states = [trace["state"] for trace in told["traces"]]  # without chance all traces agree
+    assert told["answer"] is not None and told["ledger"]["judge"] == 0
+    assert states == ["finished"] * 4 + ["decided"] * 4
+
+
 def test_a_judge_behind_http_scores_like_the_same_judge_here(vllm_url: str) -> None:
     model, tokenizer = load_causal_lm(MODEL)
     here = CausalLMJudge(model, tokenizer, plain_prompt(tokenizer), 1024)

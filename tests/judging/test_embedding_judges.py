@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
 from deepprune_core.judging.inputs import JudgeInput
-from deepprune_core.judging.sentence_bert import SentenceBertJudge, open_encoder
+from deepprune_core.judging.sentence_bert import SentenceBertJudge, TextVectors, open_encoder
 
 ADD = "First we add the apples and the pears, so the sum is twelve."
 ADD_AGAIN = "Let us sum up apples and pears first; that makes twelve."
@@ -20,12 +20,17 @@ def encoder():
     return open_encoder()
 
 
+@pytest.fixture(scope="module")
+def vectors(encoder):
+    return TextVectors(encoder)
+
+
 def pair(first: str, second: str) -> JudgeInput:
     return JudgeInput("How many?", first, second)
 
 
-def test_cosine_is_that_of_the_encoders_own_vectors(encoder):
-    scores = SentenceBertJudge(encoder).score([pair(ADD, ADD_AGAIN), pair(ADD, PLANE)])
+def test_cosine_is_that_of_the_encoders_own_vectors(encoder, vectors):
+    scores = SentenceBertJudge(vectors).score([pair(ADD, ADD_AGAIN), pair(ADD, PLANE)])
     vectors = encoder.encode([ADD, ADD_AGAIN, PLANE]).astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     expected = [(1 + vectors[0] @ vectors[1]) / 2, (1 + vectors[0] @ vectors[2]) / 2]
@@ -33,17 +38,17 @@ def test_cosine_is_that_of_the_encoders_own_vectors(encoder):
     assert scores[0] > scores[1]
 
 
-def test_similarity_has_no_order_and_is_one_for_equal_texts(encoder):
-    judge = SentenceBertJudge(encoder)
+def test_similarity_has_no_order_and_is_one_for_equal_texts(vectors):
+    judge = SentenceBertJudge(vectors)
     forth, back, same = judge.score([pair(ADD, PLANE), pair(PLANE, ADD), pair(ADD, ADD)])
     assert forth == pytest.approx(back, abs=1e-6) and same == pytest.approx(1, abs=1e-5)
     assert judge.score([]).shape == (0,)
 
 
-def test_the_trained_judge_is_scikit_learns_regression_on_difference_and_product(encoder):
+def test_the_trained_judge_is_scikit_learns_regression_on_difference_and_product(encoder, vectors):
     inputs = [pair(ADD, ADD_AGAIN), pair(ADD, PLANE), pair(ADD_AGAIN, PLANE), pair(ADD, ADD)]
     same = np.array([True, False, False, True])
-    scores = EmbeddingJudge(encoder, penalty=0.5).fit(inputs, same).score(inputs)
+    scores = EmbeddingJudge(vectors, penalty=0.5).fit(inputs, same).score(inputs)
     u = encoder.encode([p.first for p in inputs], normalize_embeddings=True).astype(np.float64)
     v = encoder.encode([p.second for p in inputs], normalize_embeddings=True).astype(np.float64)
     features = np.hstack([np.abs(u - v), u * v])
@@ -52,13 +57,40 @@ def test_the_trained_judge_is_scikit_learns_regression_on_difference_and_product
     assert (scores > 0.5).tolist() == same.tolist()
 
 
-def test_one_kind_of_pairs_teaches_nothing_and_is_refused(encoder):
+def test_one_kind_of_pairs_teaches_nothing_and_is_refused(vectors):
     with pytest.raises(ValueError, match="one kind only"):
-        EmbeddingJudge(encoder).fit([pair(ADD, PLANE)], np.array([False]))
+        EmbeddingJudge(vectors).fit([pair(ADD, PLANE)], np.array([False]))
 
 
-def test_tokens_are_counted_up_to_what_the_encoder_reads(encoder):
-    whole = SentenceBertJudge(encoder).num_tokens([pair(ADD, "apple " * 1000)])
-    read = EmbeddingJudge(encoder).num_tokens([pair(ADD, "apple " * 1000)])
+def test_tokens_are_counted_up_to_what_the_encoder_reads(encoder, vectors):
+    whole = SentenceBertJudge(vectors).num_tokens([pair(ADD, "apple " * 1000)])
+    read = EmbeddingJudge(vectors).num_tokens([pair(ADD, "apple " * 1000)])
     one = len(encoder.tokenizer.encode(ADD, add_special_tokens=False))
     assert whole[0] == one + 1000 and read[0] == one + encoder.max_seq_length
+
+
+def test_kept_vectors_are_the_encoders_own_and_a_second_opening_embeds_nothing(encoder, tmp_path):
+    path, texts = tmp_path / "vectors.npz", [PLANE, ADD, PLANE]
+    TextVectors(encoder, path)([ADD])
+    TextVectors(encoder, path)(texts)
+    again = TextVectors(encoder, path)
+    again.encoder = None  # nothing may be embedded any more
+    np.testing.assert_allclose(
+        again(texts), encoder.encode(texts, normalize_embeddings=True), atol=1e-6
+    )
+
+
+def test_vectors_of_another_window_are_not_taken_for_its_own(encoder, tmp_path):
+    path, text = tmp_path / "vectors.npz", "one two three four five six seven eight nine ten"
+    other = open_encoder()
+    other.max_seq_length = 6
+    kept, short = TextVectors(encoder, path)([text]), TextVectors(other, path)([text])
+    assert np.abs(kept - short).max() > 0.01
+    np.testing.assert_array_equal(TextVectors(encoder, path)([text]), kept)
+
+
+def test_a_broken_file_of_vectors_is_named(encoder, tmp_path):
+    path = tmp_path / "vectors.npz"
+    path.write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ValueError, match=r"vectors\.npz: expected vectors .* delete the file"):
+        TextVectors(encoder, path)

@@ -13,7 +13,7 @@ from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.replay import ReplayEngine
 from deepprune_core.ledger import TraceState
 from deepprune_core.live import peers
-from deepprune_core.live.result import PrunedAnswer
+from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.peers import deepconf as stored_deepconf
 from deepprune_core.peers import stopping
 from deepprune_core.traces import Question
@@ -68,13 +68,43 @@ def test_the_plain_vote_runs_everything() -> None:
     assert sum(b.weight for b in result.ballots) == len(CASES[0])
 
 
-def test_adaptive_consistency_stops_what_still_runs() -> None:
+def test_adaptive_consistency_starts_no_trace_that_cannot_be_needed() -> None:
     async def method(asked: peers.Asked, n: int) -> PrunedAnswer:
         return await peers.adaptive_consistency(asked, n, parallel=8)
 
-    result, _, _ = ask(method, [0] * 16)
+    result, _, lengths = ask(method, [0] * 16)
     assert result.decided_early and result.answer == "0"
-    assert TraceState.DECIDED in {t.state for t in result.traces}
+    states = [t.state for t in result.traces]
+    assert states == [TraceState.FINISHED] * 4 + [TraceState.DECIDED] * 12
+    assert result.ledger.generated == lengths[:4].sum()
+    assert result.expected_baseline == pytest.approx(16 * lengths[:4].mean())
+
+
+@pytest.mark.parametrize("kinds", CASES)
+def test_adaptive_consistency_as_a_tool_votes_as_its_rule_does(kinds: list[int]) -> None:
+    engine = ReplayEngine({"?": texts_of(kinds)}, TOKENIZER)
+    tool = peers.AdaptiveConsistency(engine, tokenizer=TOKENIZER)
+
+    async def watched() -> tuple[list[Event], PrunedAnswer]:
+        told = [one async for one in tool.stream("?", len(kinds))]
+        return [e for e in told if isinstance(e, Event)], told[-1]  # type: ignore[return-value]
+
+    events, result = asyncio.run(watched())
+    done = [e.trace for e in events if e.kind == "finished"]
+    counts = np.bincount([kinds[i] for i in done])
+    sure = stopping.probability_of_lead(*stopping.leading_counts(counts)) > 0.95
+    assert result.decided_early == (sure and len(done) < len(kinds))
+    assert sure or len(done) == len(kinds)
+    before = np.bincount([kinds[i] for i in done[:-1]])
+    assert stopping.probability_of_lead(*stopping.leading_counts(before)) <= 0.95
+    assert result.answer == str(counts.argmax()) and len(result.traces) == len(kinds)
+    assert {e.trace for e in events if e.kind == "started"} >= set(done)
+
+
+def test_a_tool_asks_for_one_trace_at_least() -> None:
+    tool = peers.AdaptiveConsistency(ReplayEngine({"?": ["x"]}, TOKENIZER), tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="n >= 1"):
+        tool.answer_sync("?", 0)
 
 
 def test_random_pruning_stops_at_the_truncation_point() -> None:

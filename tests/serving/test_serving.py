@@ -36,8 +36,8 @@ CONFIG = OnlineConfig(Truncation("reasoning_words", 3), sampling=SamplingConfig(
 class ChatReplay(ReplayEngine):
     """Plays the same texts whatever the conversation; keeps what it was asked."""
 
-    def __init__(self) -> None:
-        super().__init__({"": TEXTS}, TOKENIZER)
+    def __init__(self, texts: Sequence[str] = TEXTS) -> None:
+        super().__init__({"": texts}, TOKENIZER)
         self.asked: list[Messages] = []
 
     def stream(self, request: Request, config: SamplingConfig) -> AsyncIterator[Chunk]:
@@ -102,6 +102,17 @@ def test_the_page_and_its_events_tell_the_last_questions(url: str) -> None:
     assert entries[-1]["question"] == "What has Ann?"
     assert entries[-1]["result"]["answer"] == "0"
     assert {e["kind"] for e in entries[-1]["events"]} >= {"started", "opened", "joined"}
+
+
+def test_a_server_without_a_judge_asks_until_the_vote_is_sure(serve: Callable[[Any], str]) -> None:
+    engine = ChatReplay(["so answer: \\boxed{0}"] * 9)
+    there = serve(build_app(PruningServer(engine, None, CONFIG, "small", 9)))
+    body = {"messages": [{"role": "user", "content": "What has Ann?"}]}
+    account = httpx.post(f"{there}/v1/chat/completions", json=body).json()["deepprune"]
+    assert account["answer"] == "0" and account["ledger"]["judge"] == 0
+    states = [trace["state"] for trace in account["traces"]]
+    assert states == ["finished"] * 4 + ["decided"] * 5  # 1 - 0.5**5 is above 0.95
+    assert account["expected"]["saved_net"] == pytest.approx(5 / 9, abs=1e-3)
 
 
 @pytest.mark.parametrize(
