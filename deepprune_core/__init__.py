@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from deepprune_core.judging.loading import load_judge
     from deepprune_core.live.config import OnlineConfig
     from deepprune_core.live.deepprune import DeepPrune
+    from deepprune_core.live.peers import AdaptiveConsistency
     from deepprune_core.pruner import PruningConfig, replay
     from deepprune_core.traces import Question, Trace, TraceSet
     from deepprune_core.truncation import Truncation
     from deepprune_core.voting import majority
 
 HOMES = {
+    "AdaptiveConsistency": "live.peers",
     "CausalLMJudge": "judge",
     "ClusteringConfig": "clustering",
     "DeepPrune": "live.deepprune",
@@ -45,6 +47,7 @@ HOMES = {
 }
 
 __all__ = [
+    "AdaptiveConsistency",
     "CausalLMJudge",
     "ClusteringConfig",
     "DeepPrune",

@@ -23,7 +23,6 @@ from replication.judges import (
     labelled,
     online_spec,
     refuse_difference,
-    test_data,
     training_pairs,
     validation_data,
 )
@@ -176,12 +175,16 @@ def refuse_foreign(
     refuse_difference(known, judge.score(data.inputs), BF16_TOLERANCE, what)
 
 
-def once_result(run: Run, judge: EncodeOnceJudge) -> JudgeResult:
-    """Return this judge's result on the unseen reasoners, from the stored scores."""
+def once_result(
+    run: Run, judge: EncodeOnceJudge, traces: Sequence[GradedTraces] | None = None
+) -> JudgeResult:
+    """Return this judge's result from the stored scores (default: on the unseen reasoners)."""
     cut, tokenizer = run.cuts.online(), judge.encoder.tokenizer
-    stored = once_scores(run, judge, run.unseen)
-    scores = [stored_pairs(stored, one) for one in run.unseen]
-    return assess_scores(run, NAME, scores, test_data(run, cut, tokenizer), cut)
+    asked = run.unseen if traces is None else traces
+    stored = once_scores(run, judge, asked)
+    scores = [stored_pairs(stored, one) for one in asked]
+    data = [judge_data(one.traces, one.pairs, cut, tokenizer) for one in asked]
+    return assess_scores(run, NAME, scores, data, cut)
 
 
 def stored_pairs(stored: PairScores, traces: GradedTraces) -> np.ndarray:

@@ -25,6 +25,7 @@ from replication.online import (
     Cell,
     control_cell,
     control_curve,
+    difference,
     play_all,
     play_consistency,
     stored_questions,
@@ -32,7 +33,6 @@ from replication.online import (
 from replication.replays import for_each, play_pruning
 from replication.representatives import play_choices, representatives_table
 from replication.run import GradedTraces, Run
-from replication.table2 import difference
 from replication.table2_run import OnlineSetup
 from replication.text import count, rate, saving, span
 from replication.threshold import chosen_tau, with_tau

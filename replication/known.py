@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,9 +18,10 @@ from deepprune_core.judging.sentence_bert import SentenceBertJudge
 from deepprune_core.reporting.plots import save
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
+from replication.encode_once import has_once, once_result, open_once
 from replication.judges import JudgeSpec, is_trained, test_data
 from replication.own_states import states_judges
-from replication.readers import EMBEDDINGS, NUMBERS, embedding_judge
+from replication.readers import EMBEDDINGS, NUMBERS, READ_ONCE, embedding_judge
 from replication.reporting.evidence import CEILING
 from replication.reporting.plots_online import Shares, share_lines
 from replication.rollouts import RolledCut, all_rolled, rollouts_settings
@@ -32,6 +34,9 @@ from replication.vectors import first_words
 from replication.workflow.profile import ROOT
 
 FEWER = "ceiling from {} a prefix"  # from fewer rollouts than there are
+if TYPE_CHECKING:
+    from deepprune_core.judging.encode_once import EncodeOnceJudge
+
 TRAINED = "the trained judge of pairs"
 
 
@@ -43,8 +48,9 @@ def what_is_known(run: Run, tokenizer: Any) -> dict[str, list[JudgeResult]]:
     # Opening a judge hashes its base, so the jobs share one a cut.
     trained = cache(lambda cut: trained_judge(run, cut, tokenizer))
     untrained = zero_shot_judge(run) if run.profile.judge.zero_shot_scores else None
+    once = open_once(run) if has_once(run) else None
     found = {
-        title: _readers(run, traces, cuts, tokenizer, trained, untrained)
+        title: _readers(run, traces, cuts, tokenizer, trained, untrained, once)
         for title, traces, cuts in all_rolled(run, tokenizer)
     }
     return {title: skills for title, skills in found.items() if skills}
@@ -57,6 +63,7 @@ def _readers(
     tokenizer: Any,
     trained_at: Callable[[Truncation], CachedJudge | None],
     untrained: CachedJudge | None,
+    once: EncodeOnceJudge | None,
 ) -> list[JudgeResult]:
     """Return the readers of one job's prefixes, shortest first; none without rollouts.
 
@@ -88,6 +95,9 @@ def _readers(
                 judges[FEWER.format(m)] = known.judge(m)
             judges[CEILING] = known.judge(settings.continuations)
         results = [assess(run, name, judge, [data], cut) for name, judge in judges.items()]
+        if once is not None and known and cut == run.cuts.online():
+            before = next(i for i, result in enumerate(results) if is_ceiling(result))
+            results.insert(before, replace(once_result(run, once, [traces]), name=READ_ONCE))
         if rule := contradiction_reader(run, [data], cut):
             results.insert(1, rule)
         found += results

@@ -21,13 +21,19 @@ from deepprune_core.pruner import PruningConfig, StoredQuestion
 from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Truncation
 from replication.methods import oracle_scores
-from replication.online import Cell, control_cell, control_curve, play_all, stored_questions
+from replication.online import (
+    Cell,
+    control_cell,
+    control_curve,
+    difference,
+    play_all,
+    stored_questions,
+)
 from replication.readers import NUMBERS
 from replication.replays import play_pruning
 from replication.reporting.evidence import CEILING, CONFIRMED, OPEN, REFUTED, above
 from replication.rollouts import all_rolled, rollouts_settings
 from replication.run import GradedTraces, Run
-from replication.table2 import difference
 from replication.text import rate
 from replication.threshold import candidate_taus
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepprune_core.metrics import Interval
 from deepprune_core.peers.self_consistency import MajorityCurve
 from deepprune_core.peers.slim_sc import ThinkingTraces
 from deepprune_core.peers.stopping import StoppedVote, adaptive_consistency, early_stopping
@@ -15,6 +16,7 @@ from replication.online import (
     Cell,
     control_cell,
     control_curve,
+    difference,
     play_all,
     play_consistency,
     play_deepconf,
@@ -49,6 +51,13 @@ class Online:
     traces: GradedTraces
     cells: tuple[Cell, ...]
     curve: MajorityCurve
+
+    def gain(self, run: Run, cell: Cell, judge_cost: float | None = None) -> Interval:
+        """Return a method's accuracy minus that of a plain vote that costs as much.
+
+        ``judge_cost``: the price at which the judge's tokens count too (None: they do not).
+        """
+        return difference(run, cell, control_cell(cell, self.curve, net_of=judge_cost))
 
     def on(self, benchmark: str) -> tuple[np.ndarray, tuple[Cell, ...]]:
         """Return the benchmark's questions (mask) and every method's cell on them."""

@@ -227,6 +227,13 @@ def play_stopping(
     return play
 
 
+def difference(run: Run, cell: Cell, other: Cell) -> Interval:
+    """Return a method's accuracy minus another's, paired by question."""
+    values = cell.right.mean(axis=0) - other.right.mean(axis=0)
+    rng = run.rng("difference", cell.model, cell.benchmark, other.method)
+    return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
+
+
 def control_curve(run: Run, traces: GradedTraces) -> MajorityCurve:
     """Return the control: majority votes over k random traces, many draws, per question."""
     return stack(

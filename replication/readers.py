@@ -37,6 +37,7 @@ PENALTIES = (3.0, 30.0, 300.0)
 MOST_QUESTIONS = 100  # enough for 768 features, and some seconds to embed
 EMBEDDINGS = "logistic regression on embeddings"
 NUMBERS = "number overlap"
+READ_ONCE = f"{NAME}: each prefix read once"
 MANY = ", more pairs"
 MOST_TEXTS = 2500  # some two minutes to embed on two cores
 # What Figure 4 shows beside the judges of pairs.
@@ -123,7 +124,7 @@ def reading_once(run: Run) -> list[JudgeResult]:
     """Return the result of the judge that reads each prefix once, where the profile has it."""
     if not has_once(run):
         return []
-    return [replace(once_result(run, open_once(run)), name=f"{NAME}: each prefix read once")]
+    return [replace(once_result(run, open_once(run)), name=READ_ONCE)]
 
 
 def readers_table(

@@ -12,10 +12,9 @@ from deepprune_core.clustering import Choosing, ClusteringConfig
 from deepprune_core.metrics import Interval
 from deepprune_core.pruner import StoredQuestion
 from deepprune_core.reporting.tables import Table
-from replication.online import Cell, play_all
+from replication.online import Cell, difference, play_all
 from replication.replays import play_pruning
 from replication.run import GradedTraces, Run
-from replication.table2 import difference
 from replication.text import count, rate
 
 CHOICES: tuple[Choosing, ...] = ("random", "first", "medoid")

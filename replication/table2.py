@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepprune_core.metrics import Interval, bootstrap_mean
 from deepprune_core.pruner import PruningConfig, StoredQuestion, replay
 from deepprune_core.reporting.plots import HeroTrace
 from deepprune_core.reporting.tables import Table
 from replication.methods import CONTROL, CONTROLS, REASC, Online, named
-from replication.online import Cell, control_cell
+from replication.online import control_cell, difference
 from replication.reporting.plots_online import Point
 from replication.reporting.reference import load_reference
 from replication.run import Run
@@ -27,13 +26,6 @@ DRAWN = (
 
 # What stands beside DeepPrune where it is held against a plain vote.
 BESIDE = ("DeepPrune, oracle judge", "DeepPrune, random judge", "adaptive consistency", REASC)
-
-
-def difference(run: Run, pruned: Cell, control: Cell) -> Interval:
-    """Return DeepPrune's accuracy minus the control's, paired by question."""
-    values = pruned.right.mean(axis=0) - control.right.mean(axis=0)
-    rng = run.rng("difference", pruned.model, pruned.benchmark, control.method)
-    return bootstrap_mean(values, rng=rng, draws=run.profile.bootstrap_draws)
 
 
 def table2(
@@ -111,12 +103,10 @@ def gains(run: Run, results: Sequence[Online], judge_cost: float) -> dict[str, l
         for cell in online.cells:
             if not cell.method.startswith("cons") and cell.method not in DRAWN:
                 continue
-            control = control_cell(cell, online.curve)
-            points.append(Point(cell.method, cell.total_share(run), difference(run, cell, control)))
+            points.append(Point(cell.method, cell.total_share(run), online.gain(run, cell)))
         pruned = named(online.cells, "DeepPrune")
-        control = control_cell(pruned, online.curve, net_of=judge_cost)
-        net = pruned.total_share(run, judge_cost)
-        points.append(Point("DeepPrune", net, difference(run, pruned, control), counted=True))
+        net, gain = pruned.total_share(run, judge_cost), online.gain(run, pruned, judge_cost)
+        points.append(Point("DeepPrune", net, gain, counted=True))
     return found
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from deepprune_core.pruner import PruningConfig
 from replication.methods import CONTROL, FAST, REASC, Online, named
-from replication.online import Cell, control_cell
+from replication.online import Cell, difference
 from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.reporting.reference import load_reference
 from replication.run import Run
-from replication.table2 import difference
 from replication.text import NOTHING, percent, rate, saving, span
 
 PAPER_TRACES = 512
@@ -115,12 +114,10 @@ def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> 
 
 def _gained(run: Run, results: Sequence[Online], method: str) -> str:
     """Return what a method wins over a plain vote of equal tokens, by reasoner."""
-    found = []
-    for online in results:
-        cell = named(online.cells, method)
-        gain = difference(run, cell, control_cell(cell, online.curve))
-        found.append(f"{rate(gain)} points on {online.traces.model}")
-    return ", ".join(found)
+    return ", ".join(
+        f"{rate(online.gain(run, named(online.cells, method)))} points on {online.traces.model}"
+        for online in results
+    )
 
 
 def _confident_votes(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> list[str]:

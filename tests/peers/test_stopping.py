@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepprune_core.answers import UNGRADABLE
-from deepprune_core.peers.stopping import adaptive_consistency, early_stopping, probability_of_lead
+from deepprune_core.peers.stopping import (
+    adaptive_consistency,
+    early_stopping,
+    probability_of_lead,
+    votes_to_decide,
+)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -25,6 +30,13 @@ def test_the_lead_is_the_exact_binomial_sum(first, second):
 @pytest.mark.parametrize(("first", "second"), [(450, 60), (1500, 500), (600, 400)])
 def test_the_lead_stays_a_probability_at_many_traces(first, second):
     assert 0.999 < probability_of_lead(first, second) <= 1.0
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.6, 0.9, 0.95, 0.99]))
+def test_so_many_votes_decide_and_one_fewer_does_not(first, second, confidence):
+    more = votes_to_decide(first, second, confidence)
+    assert probability_of_lead(first + more, second) > confidence
+    assert more == 1 or probability_of_lead(first + more - 1, second) <= confidence
 
 
 def test_adaptive_consistency_stops_by_hand():
