@@ -143,5 +143,5 @@ def parse_rule(
         "largest": PruningConfig(clustering, "largest_cluster", "majority", k, k),
     }
     if name not in rules:
-        fail(f"--rule {name!r}: expected one of {', '.join(rules)}")
+        fail(f"--rule {name!r}: expected one of {', '.join((*rules, ADAPTIVE))}")
     return rules[name]
