@@ -19,8 +19,8 @@ from replication.run import GradedTraces, Run
 from replication.workflow.profile import ROOT, model_place
 
 BF16_TOLERANCE = 0.05  # between two machines' bf16
-# Pairs that are scored afresh where scores ship: another judge's scores are far off on any of
-# them, and reading twice as many prefixes takes the 0.5B some seconds.
+# Pairs that are scored afresh where scores ship: another judge's scores would be far off, and
+# their prefixes take the 0.5B some seconds.
 CHECKED = 12
 
 if TYPE_CHECKING:

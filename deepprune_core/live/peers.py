@@ -185,7 +185,11 @@ class AdaptiveConsistency(Asker):
             self.engine, self.tokenizer, config.sampling, question, self.prompt(question.text),
             config.seed, emit,
         )  # fmt: skip
-        return await adaptive_consistency(asked, n, parallel=n)
+        try:
+            return await adaptive_consistency(asked, n, parallel=n)
+        except BaseException:  # whoever asked has left
+            await asked.stop()
+            raise
 
 
 async def early_stopping(asked: Asked, n: int, *, window: int = 5) -> PrunedAnswer:

@@ -101,6 +101,21 @@ def test_adaptive_consistency_as_a_tool_votes_as_its_rule_does(kinds: list[int])
     assert {e.trace for e in events if e.kind == "started"} >= set(done)
 
 
+def test_leaving_the_tool_early_stops_its_traces() -> None:
+    engine = ReplayEngine({"?": texts_of([0] * 8)}, TOKENIZER)
+    tool = peers.AdaptiveConsistency(engine, tokenizer=TOKENIZER)
+
+    async def leave() -> int:
+        told = tool.stream("?", 8)
+        async for one in told:
+            assert isinstance(one, Event) and one.kind == "started"
+            break
+        await told.aclose()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(leave()) == 1  # this one
+
+
 def test_a_tool_asks_for_one_trace_at_least() -> None:
     tool = peers.AdaptiveConsistency(ReplayEngine({"?": ["x"]}, TOKENIZER), tokenizer=TOKENIZER)
     with pytest.raises(ValueError, match="n >= 1"):
