@@ -147,7 +147,7 @@ def worth(outcomes: list[Outcomes]) -> str:
     if not known:
         return "No trace has an answer, so nothing can be said about the vote."
     graded = known[0].accuracy is not None
-    what = "right" if graded else "the answer of all traces"
+    what = "accuracy" if graded else "agreement with all traces"
 
     def values(one: Outcomes) -> np.ndarray:
         return one.right if graded else one.agrees
@@ -164,11 +164,11 @@ def worth(outcomes: list[Outcomes]) -> str:
     else:
         verdict = "pruning is no better than a plain vote that costs as much"
     return (
-        f"On these traces {verdict}. '{best.method}' saves {best.saved_net:.0%} net and its vote "
-        f"is {what} {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
-        f"{100 * gain.high:+.1f}) more often than that vote. {ADAPTIVE.capitalize()}, which only "
-        f"counts answers, saves {peer.saved:.0%}; its vote is {what} "
-        f"{100 * float(np.nanmean(values(peer) - values(best))):+.1f} points more often."
+        f"On these traces {verdict}. '{best.method}' saves {best.saved_net:.0%} net; its {what} "
+        f"minus that plain vote's: {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
+        f"{100 * gain.high:+.1f}). {ADAPTIVE.capitalize()}, which only counts answers, saves "
+        f"{peer.saved:.0%}; its {what} minus that of '{best.method}': "
+        f"{100 * float(np.nanmean(values(peer) - values(best))):+.1f} points."
     )
 
 
