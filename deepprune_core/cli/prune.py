@@ -153,7 +153,7 @@ def worth(outcomes: list[Outcomes]) -> str:
         return one.right if graded else one.agrees
 
     best = max(known, key=lambda one: float(np.nanmean(values(one))))
-    control, peer = by_name[f"plain, {best.method}'s cost"], by_name[ADAPTIVE]
+    control, peer = by_name[f"plain, cost of {best.method}"], by_name[ADAPTIVE]
     gain = bootstrap_mean(values(best) - values(control), rng=np.random.default_rng(0))
     if best.saved_net <= 0:
         verdict = "pruning is not worth it: with the judge counted it costs more than it saves"

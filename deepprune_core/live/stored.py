@@ -223,7 +223,7 @@ def _control(rule: Outcomes, curves: Sequence[tuple[MajorityCurve, MajorityCurve
         np.where(np.isnan(known), np.nan, value)
         for known, value in zip((rule.agrees, rule.right), values.T, strict=True)
     )
-    name = f"plain, {rule.method}'s cost"
+    name = f"plain, cost of {rule.method}"
     return Outcomes(name, budget, np.zeros_like(budget), rule.whole, agrees, right)
 
 

@@ -66,7 +66,7 @@ def test_prune_prints_what_each_way_to_vote_costs(stored: Path) -> None:
     lengths = [len(trace(kind, i).split()) for i, kind in enumerate(KINDS)]
     assert rows["all traces"]["generated"] == sum(lengths)
     table = RUNNER.invoke(app, asked[:-1])
-    assert "weighted" in table.output and "plain, weighted's cost" in table.output
+    assert "weighted" in table.output and "plain, cost of weighted" in table.output
     assert "On these traces pruning is" in table.output
 
 
@@ -102,7 +102,7 @@ def test_the_last_line_of_prune_follows_from_paired_differences(right, plain, sa
         for name in RULES
         for part in (
             outcomes(name, right, 1 - saved),
-            outcomes(f"plain, {name}'s cost", plain, 1 - saved),
+            outcomes(f"plain, cost of {name}", plain, 1 - saved),
         )
     ]
     line = worth([*found, outcomes(ADAPTIVE, plain, 0.4)])
