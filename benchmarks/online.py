@@ -8,7 +8,7 @@ docs/benchmark_online.md. All ratios are within the run. The last lines time the
 alone: 512 stored traces that stream at once, and a judge that answers at once.
 
     python benchmarks/online.py --profile replication/profiles/small.yaml --few \\
-        --questions 4 --traces 16 --out docs/benchmark_small.md
+        --questions 3 --traces 16 --out docs/benchmark_small.md
 
 asks another profile's live model, with the judge of its Table 2 and only the methods that one
 chooses between.
