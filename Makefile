@@ -200,7 +200,7 @@ server: build/models/$(SERVED)/model.safetensors ## Serve a small real model wit
 	$(PY) -m vllm.entrypoints.openai.api_server --model $(dir $<) --served-model-name $(SERVED) \
 		--max-model-len 4096 --enforce-eager --no-enable-chunked-prefill --max-num-batched-tokens 4096
 
-benchmark: build/models/qwen-1.5b/model.safetensors build/models/qwen-0.5b/model.safetensors ## Measure all methods on vLLM's server (docs/benchmark_*.md), record the demo
+benchmark: build/models/qwen-1.5b/model.safetensors ## Measure all methods on vLLM's server (docs/benchmark_*.md), record the demo
 	$(PY) benchmarks/online.py
 	$(PY) benchmarks/online.py --profile replication/profiles/small.yaml --few --questions 3 --traces 16 --out docs/benchmark_small.md
 	$(PY) benchmarks/demo.py

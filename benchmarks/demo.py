@@ -2,10 +2,9 @@
 
     python benchmarks/demo.py
 
-serves Qwen2.5-Coder-1.5B-Instruct, asks one question 16 times as `deepprune ask` does with the
-judge of `small` that reads each prefix once, then the same question in full and by adaptive
-consistency, and writes docs/ask.svg (the live view in the middle and at the end) and docs/ask.txt
-(what was printed). The question was chosen because its stored traces disagree.
+serves Qwen2.5-Coder-1.5B-Instruct, asks one question 16 times as `deepprune ask` does, then the
+same 16 times in full, and writes docs/ask.svg (the live view in the middle and at the end) and
+docs/ask.txt (what was printed). The question was chosen because its stored traces disagree.
 """
 
 from __future__ import annotations
@@ -34,19 +33,18 @@ QUESTION = (
     "William has 40 square yards of a mango field. There are 6 mangos per square yard. William "
     "can harvest his mangos every 1 months. How many mangos can William harvest within a year?"
 )
-TRACES, CUT = 16, "96 tokens"
-JUDGE, BASE = "data/small/judges/96-tokens-both-train-once", "build/models/qwen-0.5b"
+TRACES, CUT, TAU = 16, "96 tokens", 0.95
 NOBODY = "(no trace put an answer into a box: exit code 1)"
 
 
-async def ask(url: str, pictures: Console) -> tuple[PrunedAnswer, dict[str, PrunedAnswer]]:
-    """Return the question as `deepprune ask` answers it, and answered in the other ways.
+async def ask(url: str, pictures: Console) -> tuple[PrunedAnswer, PrunedAnswer]:
+    """Return the question as `deepprune ask` answers it, and answered by all traces in full.
 
     The view is printed once a third of the traces has been placed, and at the end.
     """
     there = open_endpoint([url], None, str(ROOT / "build/models" / MODEL), "NONE", system=o.SYSTEM)
-    judge, tau = open_judge(str(ROOT / JUDGE), str(ROOT / BASE), None, quiet=True)
-    rule = o.parse_rule("weighted", 32, 1, 20).with_tau(tau)
+    judge, _ = open_judge("embedding", None, None, quiet=True)
+    rule = o.parse_rule("weighted", 32, 1, 20).with_tau(TAU)
     sampling = SamplingConfig(temperature=0.5, top_k=20, max_tokens=512)
     config = OnlineConfig(o.parse_cut(CUT), rule, sampling)
     tool, result = DeepPrune(there.engine, judge, config), None
@@ -63,22 +61,18 @@ async def ask(url: str, pictures: Console) -> tuple[PrunedAnswer, dict[str, Prun
             shown = True
     pictures.print(view)
     contest = Contest(there.engine, there.engine.tokenizer, config, TRACES)
-    asked = Question("demo", QUESTION)
-    others = {
-        f"all {TRACES} traces in full": await contest.vote()(asked),
-        "--rule adaptive": await contest.adaptive()(asked),
-    }
+    whole = await contest.vote()(Question("demo", QUESTION))
     await there.engine.close()
     assert result is not None
-    return replace(result, seconds=round(result.seconds, 3)), others
+    return replace(result, seconds=round(result.seconds, 3)), whole
 
 
-def told(way: str, result: PrunedAnswer) -> str:
-    """Return what another way gave and cost."""
-    votes = ", ".join(f"{b.answer}: {b.weight:g}" for b in result.ballots)
+def told(whole: PrunedAnswer) -> str:
+    """Return what the plain vote of all traces gave and cost."""
+    votes = ", ".join(f"{b.answer}: {b.weight:g}" for b in whole.ballots)
     return (
-        f"the same question, {way}: {result.answer} ({votes}), "
-        f"{result.ledger.generated:,} tokens, {result.seconds:.1f} s"
+        f"the same question, all {TRACES} traces in full: {whole.answer} ({votes}), "
+        f"{whole.ledger.generated:,} tokens, {whole.seconds:.1f} s"
     )
 
 
@@ -88,17 +82,17 @@ def main() -> None:
     pictures = Console(record=True, width=92, file=StringIO(), force_terminal=True)
     command = (
         f'deepprune ask "{QUESTION}" -u http://localhost:8000/v1 -n {TRACES} --cut "{CUT}" '
-        f"--judge {JUDGE} --judge-base {BASE} --temperature 0.5"
+        f"--tau {TAU} --temperature 0.5"
     )
     with vllm_server(write_model(MODEL), MODEL, log) as url:
-        result, others = asyncio.run(ask(url, pictures))
+        result, whole = asyncio.run(ask(url, pictures))
     pictures.rule(style="dim")
     pictures.print(summary(result))
     docs = ROOT / "docs"
     svg = pictures.export_svg(title="deepprune ask", clear=False, unique_id="ask")
     (docs / "ask.svg").write_text(svg, encoding="utf-8")
     printed = [*pictures.export_text().splitlines(), result.answer or NOBODY]
-    lines = [f"$ {command}", *printed, *(told(*other) for other in others.items())]
+    lines = [f"$ {command}", *printed, told(whole)]
     text = "\n".join(line.rstrip() for line in lines)
     (docs / "ask.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
