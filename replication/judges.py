@@ -18,6 +18,7 @@ from deepprune_core.truncation import Truncation
 from replication.run import GradedTraces, Run
 from replication.workflow.profile import ROOT, model_place
 
+SCORES = "pairs.parquet"  # a shipped judge's scores of the test pairs
 BF16_TOLERANCE = 0.05  # between two machines' bf16
 # Pairs that are scored afresh where scores ship: another judge's scores would be far off, and
 # their prefixes take the 0.5B some seconds.
@@ -108,8 +109,13 @@ def adapter_folder(run: Run, spec: JudgeSpec) -> Path:
 
 
 def is_trained(run: Run, spec: JudgeSpec) -> bool:
-    """Return whether a judge is there to be used."""
-    return (adapter_folder(run, spec) / MANIFEST).is_file()
+    """Return whether a judge is there to be used: trained, and scored where it ships.
+
+    `make judges` does both; scoring alone takes the 0.5B twenty minutes.
+    """
+    folder = adapter_folder(run, spec)
+    scored = folder != shipped_folder(run, spec) or (folder / SCORES).is_file()
+    return (folder / MANIFEST).is_file() and scored
 
 
 def training_pairs(run: Run, spec: JudgeSpec, limit: int) -> tuple[GradedTraces, PairSet]:

@@ -38,7 +38,15 @@ from replication.encode_once import (
     open_once,
     train_once,
 )
-from replication.judges import JudgeSpec, online_spec, open_judge, shipped_folder, test_data, train
+from replication.judges import (
+    SCORES,
+    JudgeSpec,
+    online_spec,
+    open_judge,
+    shipped_folder,
+    test_data,
+    train,
+)
 from replication.leak_study import NAME as LEAK_STUDY
 from replication.leak_study import train_twins
 from replication.online import stored_questions
@@ -53,7 +61,6 @@ from replication.own_states import (
 )
 from replication.run import GradedTraces, Run
 from replication.stored_scores import open_scores, score_everything
-from replication.table1 import SCORES
 from replication.training import all_specs
 from replication.untrained import judge_tokenizer, zero_shot
 from replication.workflow.profile import ROOT, ProfileError, load_profile

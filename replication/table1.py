@@ -15,6 +15,7 @@ from deepprune_core.truncation import Truncation
 from replication.judges import (
     BF16_TOLERANCE,
     CHECKED,
+    SCORES,
     JudgeSpec,
     adapter_folder,
     is_trained,
@@ -32,7 +33,6 @@ from replication.skill import CONTRADICTIONS, JudgeResult, Tested, assess, contr
 from replication.stored_scores import open_scores, preload
 from replication.text import NOTHING, number, percent
 
-SCORES = "pairs.parquet"  # a shipped judge's scores of the test pairs
 ROWS = ("plain", "focal", "oversampling", "both")
 ROW_NAMES = {
     "plain": "plain", "focal": "focal loss", "oversampling": "oversampling",
@@ -49,7 +49,7 @@ def assess_trained(run: Run, spec: JudgeSpec, tokenizer: Any) -> JudgeResult:
     """
     adapter = adapter_folder(run, spec)
     if not is_trained(run, spec):
-        raise FileNotFoundError(f"{adapter}: no trained judge; run `make judges`")
+        raise FileNotFoundError(f"{adapter}: no trained judge with its scores; run `make judges`")
     cut, shipped = spec.truncation, adapter / SCORES
     data = test_data(run, cut, tokenizer)
     judge = knowing_judge(run, spec, data, run.work / "scores" / f"{spec.name}.parquet")

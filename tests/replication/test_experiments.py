@@ -9,6 +9,7 @@ import pytest
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.live.stored import judged_pairs
+from replication.judges import is_trained, online_spec
 from replication.redundancy import redundancy_rows, redundancy_words
 from replication.run import LeftOut, Run, open_run, share_of
 from replication.table2_run import open_online
@@ -151,3 +152,20 @@ def test_a_short_training_of_other_settings_is_trained_again(tmp_path):
     assert before.result.folder == after.result.folder  # the first one is gone
     manifest = json.loads((after.result.folder / "manifest.json").read_text())
     assert manifest["config"]["learning_rate"] == other.learning_rate
+
+
+def test_a_shipped_judge_counts_once_its_scores_are_there(tmp_path):
+    profile = load_profile(ROOT / "replication" / "profiles" / "mini.yaml")
+    judge = profile.judge.model_copy(update={"adapters": tmp_path / "shipped"})
+    run = Run(profile.model_copy(update={"judge": judge}), tmp_path, tmp_path / "work")
+    spec = online_spec(run)
+    shipped, own = tmp_path / "shipped" / spec.name, tmp_path / "work" / "judges" / spec.name
+    for folder in (shipped, own):
+        folder.mkdir(parents=True)
+    assert not is_trained(run, spec)
+    (own / "manifest.json").write_text("{}")
+    assert is_trained(run, spec)  # the run's own judge is scored when it is asked
+    (shipped / "manifest.json").write_text("{}")
+    assert not is_trained(run, spec)
+    (shipped / "pairs.parquet").write_bytes(b"")
+    assert is_trained(run, spec)
