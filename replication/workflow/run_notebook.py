@@ -154,10 +154,7 @@ def write_page(executed: Path, folder: Path) -> Path:
     from nbconvert import HTMLExporter
 
     text, _ = HTMLExporter().from_filename(str(executed))
-    page = folder / f"{executed.stem}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(page, text)
-    return page
+    return write_atomically(folder / f"{executed.stem}.html", text)
 
 
 def main(arguments: list[str] | None = None) -> int:
