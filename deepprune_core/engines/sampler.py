@@ -60,10 +60,12 @@ def sample_shard(
     *,
     parallel: int = 128,
     shard: tuple[int, int] = (0, 1),
+    known: TraceSet | None = None,
 ) -> None:
     """Sample what ``work`` lacks of every k-th question, from the i-th on: ``shard`` is (i, k).
 
-    Several engines, on several machines with one folder, can so share a job.
+    Several engines, on several machines with one folder, can so share a job. ``known``: traces
+    of the same model, settings and seed, which are taken over instead of sampled again.
 
     Raises:
         BlockingIOError: another run works on this shard in ``work``.
@@ -74,6 +76,8 @@ def sample_shard(
         raise ValueError(f"expected a shard i/k with 0 <= i < k, got {place}/{count}")
     with sole_writer(work / f".lock-{place}-of-{count}"):
         _claim(work, job)
+        if known is not None:
+            _take_over(work, job, known, job.questions[place::count])
         run_async(lambda: _sample(engine, tokenizer, job, work, parallel, shard))
 
 
@@ -114,6 +118,24 @@ def _claim(work: Path, job: SamplingJob) -> None:
         if differing:
             raise ValueError(f"{work}: holds another job's work ({differing} differ); remove it")
     write_atomically(path, json.dumps(mine))
+
+
+def _take_over(
+    work: Path, job: SamplingJob, known: TraceSet, questions: tuple[Question, ...]
+) -> None:
+    """Keep a smaller job's traces as the first ones of this job.
+
+    Raises:
+        ValueError: they are another model's.
+    """
+    if known.model != job.model:
+        raise ValueError(f"{work}: expected traces of {job.model}, got {known.model}'s")
+    groups = {q.question_id: g for q, g in zip(known.questions, known.traces, strict=True)}
+    for question in questions:
+        kept, log = _kept(work, job, question), _log(work, question)
+        for index, trace in enumerate(groups.get(question.question_id, ())[: job.num_traces]):
+            if index not in kept:
+                log.append(index, trace)
 
 
 async def _sample(

@@ -27,8 +27,8 @@ from deepprune_core.engines.sampler import (
     sample_shard,
 )
 from deepprune_core.engines.sync import run_async
-from deepprune_core.formats.trace_files import ReadReport, write_parquet
-from deepprune_core.traces import Question
+from deepprune_core.formats.trace_files import ReadReport, read_traces, write_parquet
+from deepprune_core.traces import Question, TraceSet
 from replication.miniature.benchmarks import SETS
 from replication.miniature.benchmarks import questions_of as miniature_questions
 from replication.workflow.benchmarks import BenchmarkError, load_benchmark
@@ -45,7 +45,7 @@ class CollectError(ValueError):
 
 
 def questions_of(job: Job, seed: int, limit: int | None = None) -> tuple[Question, ...]:
-    """Return a job's questions, the first ``limit`` of each benchmark.
+    """Return a job's questions, the first ``limit`` of what it takes of each benchmark.
 
     A name such as ``words:test`` is a split of the stored questions of ``data/small``; a set of
     the miniature world is drawn anew.
@@ -59,7 +59,7 @@ def questions_of(job: Job, seed: int, limit: int | None = None) -> tuple[Questio
             return miniature_questions((name,))
         return stored_questions(name) if ":" in name else load_benchmark(name, seed=seed)
 
-    return tuple(q for name in job.benchmarks for q in load(name)[:limit])
+    return tuple(q for name in job.benchmarks for q in load(name)[:: job.every][:limit])
 
 
 def prompt_of(plan: Collection, reasoner: Reasoner, tokenizer: Any) -> Callable[[Question], str]:
@@ -117,7 +117,8 @@ def collect(
         try:
             for name in (name for name in todo if plan.jobs[name].reasoner == reasoner):
                 job = sampling_job(profile, plan, plan.jobs[name], asked[name], engine.tokenizer)
-                sample(job, ROOT / plan.file(name), engine, options)
+                known = first_traces(plan, plan.jobs[name])
+                sample(job, ROOT / plan.file(name), engine, options, known)
         finally:
             if iscoroutinefunction(engine.close):  # connections close on the loop they belong to
                 run_async(engine.close)
@@ -125,11 +126,28 @@ def collect(
                 engine.close()
 
 
-def sample(job: SamplingJob, target: Path, engine: Any, options: argparse.Namespace) -> None:
-    """Sample this run's shard of a job; write its file if nothing is missing any more."""
+def first_traces(plan: Collection, job: Job) -> TraceSet | None:
+    """Return the traces that a job goes on from, if it continues another that is done."""
+    if job.continues is None or not (ROOT / plan.file(job.continues)).is_file():
+        return None
+    return read_traces(ROOT / plan.file(job.continues))
+
+
+def sample(
+    job: SamplingJob,
+    target: Path,
+    engine: Any,
+    options: argparse.Namespace,
+    known: TraceSet | None = None,
+) -> None:
+    """Sample this run's shard of a job; write its file if nothing is missing any more.
+
+    ``known``: traces of the same seeds, which are taken over.
+    """
     work = target.with_name(target.name + ".work")
     sample_shard(
-        engine, engine.tokenizer, job, work, parallel=options.parallel, shard=options.shard
+        engine, engine.tokenizer, job, work, parallel=options.parallel, shard=options.shard,
+        known=known,
     )  # fmt: skip
     try:
         traces = gathered(job, work)

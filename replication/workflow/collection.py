@@ -38,12 +38,16 @@ class Reasoner(Section):
 class Job(Section):
     """``traces`` samples of every question of ``benchmarks`` by one of the reasoners.
 
+    ``every``: only every so-manyth question of each benchmark, from the first on. ``continues``:
+    another job of this reasoner; its traces are this one's first, for seeds are counted alike.
     ``confidences``: keep each token's confidence (two bytes), which DeepConf needs.
     """
 
     reasoner: str
     benchmarks: tuple[str, ...]
     traces: int = Field(ge=2)
+    every: int = Field(1, ge=1)
+    continues: str | None = None
     confidences: bool = False
 
 
@@ -70,6 +74,13 @@ class Collection(Section):
             if job.reasoner not in self.reasoners:
                 known = ", ".join(self.reasoners)
                 raise ValueError(f"job {name}: no reasoner {job.reasoner!r}; there are {known}")
+            other = self.jobs.get(job.continues) if job.continues else job
+            alike = other and (other.reasoner, other.confidences) == (job.reasoner, job.confidences)
+            if not alike:
+                raise ValueError(
+                    f"job {name}: expected `continues` to name a job of {job.reasoner} with "
+                    f"confidences {job.confidences}, got {job.continues}"
+                )
         return self
 
     def file(self, job: str) -> Path:

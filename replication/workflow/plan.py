@@ -51,9 +51,9 @@ class Rates:
         return max(1, math.ceil(need / (0.9 * self.gpu_gib)))
 
 
-def num_questions(names: Sequence[str]) -> int:
-    """Return how many questions some benchmarks have."""
-    return sum(BENCHMARKS[name].count for name in names)
+def num_questions(names: Sequence[str], every: int = 1) -> int:
+    """Return how many questions some benchmarks have, or every so-manyth of them."""
+    return sum(math.ceil(BENCHMARKS[name].count / every) for name in names)
 
 
 def sampling_table(plan: Collection, rates: Rates) -> Table:
@@ -61,7 +61,7 @@ def sampling_table(plan: Collection, rates: Rates) -> Table:
     rows, tokens_of, hours_of, disk_of = [], 0.0, 0.0, 0.0
     for name, job in plan.jobs.items():
         reasoner = plan.reasoners[job.reasoner]
-        traces = num_questions(job.benchmarks) * job.traces
+        traces = num_questions(job.benchmarks, job.every) * job.traces
         tokens = traces * reasoner.mean_tokens
         hours = rates.sampling_hours(tokens, reasoner)
         disk = tokens * (TEXT_BYTES_A_TOKEN + 2 * job.confidences) / 1e9
@@ -106,7 +106,7 @@ def judge_table(profile: Profile, plan: Collection, rates: Rates) -> Table:
 
     def read(files: Sequence[Path], limit: int, of: Callable[[int], int] = pairs) -> int:
         known = [jobs[str(f)] for f in files if str(f) in jobs]
-        return sum(num_questions(j.benchmarks) * of(min(limit, j.traces)) for j in known)
+        return sum(num_questions(j.benchmarks, j.every) * of(min(limit, j.traces)) for j in known)
 
     tests = read(traces.unseen, traces.test_per_question)
     online = read(traces.online, traces.online_per_question)

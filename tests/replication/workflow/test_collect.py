@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deepprune_core.engines.trace_log import TraceLog
-from deepprune_core.formats.trace_files import read_traces
+from deepprune_core.formats.trace_files import read_traces, write_parquet
 from deepprune_core.traces import Question
 from replication.miniature.tokenizer import prompt_text
 from replication.workflow.collect import main, prompt_of
@@ -90,6 +91,28 @@ def test_two_shards_give_what_one_run_gives(profile, tmp_path, capsys):
     ]
 
 
+def test_a_job_goes_on_from_the_traces_of_another(profile, tmp_path, capsys):
+    folder = tmp_path / "traces"
+    content = yaml.safe_load(profile.read_text())
+    job = content["collect"]["jobs"]["mixed"]
+    content["collect"]["jobs"] |= {
+        "more": job | {"traces": 4, "every": 2, "continues": "mixed"},
+        "alone": job | {"traces": 4, "every": 2},
+    }
+    profile.write_text(yaml.safe_dump(content))
+    assert run(profile, "mixed") == 0
+    known = read_traces(folder / "mixed.parquet")
+    marked = [tuple(replace(t, text=f"taken over {t.trace_id}") for t in g) for g in known.traces]
+    write_parquet(replace(known, traces=tuple(marked)), folder / "mixed.parquet")
+    assert run(profile, "more", "alone") == 0
+    more, alone = (read_traces(folder / f"{name}.parquet") for name in ("more", "alone"))
+    assert more.questions[0] == known.questions[0]
+    assert more.questions[1] not in known.questions  # every other one, then the first two
+    assert [t.text for t in more.traces[0][:3]] == [f"taken over {i}" for i in range(3)]
+    assert more.traces[0][3].text == alone.traces[0][3].text  # its seed is the one it has alone
+    assert [t.text for t in more.traces[1]] == [t.text for t in alone.traces[1]]
+
+
 def test_released_traces_take_the_place_of_sampling(profile, tmp_path):
     rows = [{"problem": "1+1?", "ground_truth": "2", "model": "DeepSeek-R1-Distill-Llama-8B",
              "response": rf"so \boxed{{{i}}}"} for i in range(4)]  # fmt: skip
@@ -109,8 +132,10 @@ def test_released_traces_take_the_place_of_sampling(profile, tmp_path):
         ({"source": "released", "released": "nowhere"}, "cannot be had"),
         ({"jobs": {"a": {"reasoner": "r2", "benchmarks": [], "traces": 2}}}, "no reasoner 'r2'"),
         ({"jobs": {"a": {"reasoner": "r1", "benchmarks": ["aime"], "traces": 2}}}, "no benchmark"),
+        ({"jobs": {"a": {"reasoner": "r1", "benchmarks": [], "traces": 2, "continues": "b"}}},
+         "expected `continues` to name a job of r1"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_collected_is_told_in_one_line(profile, capsys, monkeypatch, change, says):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     content = yaml.safe_load(profile.read_text())
