@@ -12,15 +12,14 @@ import typer
 from rich.live import Live
 
 from deepprune_core.cli import options as o
-from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
+from deepprune_core.cli.opening import open_endpoint, open_reader, told_in_one_line
 from deepprune_core.cli.view import AskView, summary
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.engines.openai import OpenAIEngine
 from deepprune_core.formats.files import write_atomically
 from deepprune_core.live.asking import Asker
 from deepprune_core.live.config import OnlineConfig
-from deepprune_core.live.deepprune import DeepPrune
-from deepprune_core.live.peers import AdaptiveConsistency
+from deepprune_core.live.deepprune import open_asker
 from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.reporting.visible import visible
 
@@ -73,8 +72,8 @@ def ask(
     text = sys.stdin.read().strip() if question == "-" else question
     if not text:
         o.fail("the question is empty")
-    pruning, truncation = None, o.parse_cut(cut)
-    if rule != o.ADAPTIVE:
+    truncation, pruning = o.parse_cut(cut), None
+    if rule != o.ADAPTIVE_RULE:
         pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
     with told_in_one_line():
         there = open_endpoint(
@@ -84,14 +83,10 @@ def ask(
             truncation, sampling=SamplingConfig(temperature, top_p, max_tokens=max_tokens),
             mode=mode, seed=seed,  # type: ignore[arg-type]
         )  # fmt: skip
-        if pruning is None:
-            asked: Asker = AdaptiveConsistency(there.engine, config)
-        else:
-            reader, threshold = open_judge(judge, judge_base, tau, quiet=as_json)
-            config = replace(config, pruning=pruning.with_tau(threshold))
-            asked = DeepPrune(there.engine, reader, config)
+        reader, config = open_reader(config, pruning, judge, judge_base, tau, quiet=as_json)
     if not as_json and not there.own_tokens:
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
+    asked = open_asker(there.engine, reader, config)
     result = asyncio.run(_watched(there.engine, asked, text, n, quiet=as_json))
     _report(result, save, as_json)
 
@@ -99,10 +94,7 @@ def ask(
 async def _watched(
     engine: OpenAIEngine, asked: Asker, question: str, n: int, *, quiet: bool
 ) -> PrunedAnswer:
-    told = "asked until the vote is sure"
-    if isinstance(asked, DeepPrune):
-        told = f"judged at {asked.config.truncation.label}"
-    view, result = AskView(question, n, told), None
+    view, result = AskView(question, n, asked.way), None
     live = Live(view, console=o.err, refresh_per_second=8, transient=True, auto_refresh=not quiet)
     try:
         with live:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepprune_core.cli import options as o
 from deepprune_core.engines.discovery import served_model, tokenizer_of
 from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.engines.openai import EndpointError, EndpointSettings, OpenAIEngine, open_openai
 from deepprune_core.judging.inputs import Judge
+from deepprune_core.live.config import OnlineConfig
+from deepprune_core.pruner import PruningConfig
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,22 @@ def open_endpoint(
         without=tuple(without or ()),
     )  # fmt: skip
     return Endpoint(open_openai(settings, words), served.model, own)
+
+
+def open_reader(
+    config: OnlineConfig,
+    pruning: PruningConfig | None,
+    judge: str,
+    base: str | None,
+    tau: float | None,
+    *,
+    quiet: bool = False,
+) -> tuple[Judge | None, OnlineConfig]:
+    """Return who reads and the settings with the threshold; nobody where nothing is pruned."""
+    if pruning is None:
+        return None, config
+    reader, threshold = open_judge(judge, base, tau, quiet=quiet)
+    return reader, replace(config, pruning=pruning.with_tau(threshold))
 
 
 def open_judge(

@@ -13,7 +13,7 @@ from deepprune_core.pruner import PruningConfig
 from deepprune_core.reporting.visible import visible
 from deepprune_core.truncation import Truncation
 
-ADAPTIVE = "adaptive"  # a rule that prunes nothing
+ADAPTIVE_RULE = "adaptive"  # prunes nothing
 SYSTEM = "Think step by step. End with the final answer inside \\boxed{}."
 ENGINE_FAULT, PARTIAL, BAD_INPUT = 3, 4, 2
 
@@ -143,5 +143,5 @@ def parse_rule(
         "largest": PruningConfig(clustering, "largest_cluster", "majority", k, k),
     }
     if name not in rules:
-        fail(f"--rule {name!r}: expected one of {', '.join((*rules, ADAPTIVE))}")
+        fail(f"--rule {name!r}: expected one of {', '.join((*rules, ADAPTIVE_RULE))}")
     return rules[name]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from deepprune_core.cli import options as o
-from deepprune_core.cli.opening import open_endpoint, open_judge, told_in_one_line
+from deepprune_core.cli.opening import open_endpoint, open_reader, told_in_one_line
 from deepprune_core.engines.base import SamplingConfig
 from deepprune_core.live.config import OnlineConfig
 
@@ -68,14 +67,12 @@ def serve(
     if limits.key is None and not is_loopback(host) and not without_key:
         o.fail(f"{host} is reached by others; set {server_key} to a key, or add --without-key")
     sampling = SamplingConfig(temperature, top_p, max_tokens=max_tokens)
-    config, pruning, reader = OnlineConfig(o.parse_cut(cut), sampling=sampling), None, None
-    if rule != o.ADAPTIVE:
+    config, pruning = OnlineConfig(o.parse_cut(cut), sampling=sampling), None
+    if rule != o.ADAPTIVE_RULE:
         pruning = o.parse_rule(rule, clusters, representatives, k, paper=paper)
     with told_in_one_line():
         there = open_endpoint(o.require_url(upstream), model, tokenizer, key, without=without)
-        if pruning is not None:
-            reader, threshold = open_judge(judge, judge_base, tau)
-            config = replace(config, pruning=pruning.with_tau(threshold))
+        reader, config = open_reader(config, pruning, judge, judge_base, tau)
     server = PruningServer(there.engine, reader, config, there.model, n, limits)
     # Addresses may hold the key, so a server with one keeps no log of them.
     uvicorn.run(

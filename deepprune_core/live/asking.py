@@ -19,8 +19,11 @@ class Asker(ABC):
     """Asks an engine one question N times and votes.
 
     ``engine`` brings its ``tokenizer``, or one is given. ``prompt`` turns a question into what
-    the model reads (default: the text itself). One object may ask many questions at once.
+    the model reads (default: the text itself). One object may ask many questions at once. ``way``
+    says in a few words how it decides which traces go on.
     """
+
+    way: str
 
     def __init__(
         self,

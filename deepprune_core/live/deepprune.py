@@ -11,6 +11,7 @@ from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.live.asking import Asker
 from deepprune_core.live.config import OnlineConfig
+from deepprune_core.live.peers import AdaptiveConsistency
 from deepprune_core.live.result import Event, PrunedAnswer, TraceOutcome, count_votes, ledger_of
 from deepprune_core.live.session import Running, Session
 from deepprune_core.pruner import cast_vote
@@ -37,7 +38,7 @@ class DeepPrune(Asker):
         prompt: Callable[[str], str | Messages] | None = None,
     ) -> None:
         super().__init__(engine, config, tokenizer=tokenizer, prompt=prompt)
-        self.judge = judge
+        self.judge, self.way = judge, f"judged at {self.config.truncation.label}"
         self._turn = None if getattr(judge, "parallel", False) else threading.Lock()
 
     async def ask(self, question: Question, n: int, emit: Callable[[Event], None]) -> PrunedAnswer:
@@ -49,6 +50,19 @@ class DeepPrune(Asker):
         )  # fmt: skip
         await session.run()
         return _result(session, self.engine.generated_tokens() - before)
+
+
+def open_asker(
+    engine: Engine,
+    judge: Judge | None,
+    config: OnlineConfig,
+    *,
+    prompt: Callable[[str], str | Messages] | None = None,
+) -> Asker:
+    """Return DeepPrune, or adaptive consistency where no judge reads."""
+    if judge is None:
+        return AdaptiveConsistency(engine, config, prompt=prompt)
+    return DeepPrune(engine, judge, config, prompt=prompt)
 
 
 def _result(session: Session, engine_tokens: int) -> PrunedAnswer:

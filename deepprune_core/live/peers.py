@@ -178,6 +178,8 @@ class AdaptiveConsistency(Asker):
     '4'
     """
 
+    way = "asked until the vote is sure"
+
     async def ask(self, question: Question, n: int, emit: Callable[[Event], None]) -> PrunedAnswer:
         """Return a question's result; ``emit`` is told what happens meanwhile."""
         config = self.config

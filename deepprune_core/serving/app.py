@@ -19,10 +19,8 @@ from starlette.routing import Route
 
 from deepprune_core.engines.base import Engine, Messages
 from deepprune_core.judging.inputs import Judge
-from deepprune_core.live.asking import Asker
 from deepprune_core.live.config import OnlineConfig
-from deepprune_core.live.deepprune import DeepPrune
-from deepprune_core.live.peers import AdaptiveConsistency
+from deepprune_core.live.deepprune import open_asker
 from deepprune_core.live.result import Event, PrunedAnswer
 from deepprune_core.serving.board import Board, brief
 from deepprune_core.serving.limits import Limits, RefusedError, bounded_body, check_key, read_json
@@ -159,10 +157,7 @@ class PruningServer:
         def prompt(text: str) -> Messages:
             return wanted.messages
 
-        if self.judge is None:
-            asked: Asker = AdaptiveConsistency(self.engine, wanted.config, prompt=prompt)
-        else:
-            asked = DeepPrune(self.engine, self.judge, wanted.config, prompt=prompt)
+        asked = open_asker(self.engine, self.judge, wanted.config, prompt=prompt)
         name = f"{entry.number}-{uuid.uuid4().hex[:8]}"
         result: PrunedAnswer | None = None
         try:
