@@ -73,7 +73,8 @@ STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n
 ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done
 endif
-JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) $(PARENT) 2> /dev/null | sort -u)
+SECOND := $(shell sed -n 's,^  second: *\([a-z0-9-]*\).*,replication/profiles/\1.yaml,p' $(PROFILE_FILE) 2> /dev/null)
+JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) $(PARENT) $(SECOND) 2> /dev/null | sort -u)
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
 ROOMS := $(filter-out data/public/,$(shell grep -ohs 'data/[a-z]*/' $(PROFILE_FILE) $(PARENT) | sort -u))
 # Sampling in progress is not data yet.
@@ -142,7 +143,7 @@ announce: $(INSTALLED) ## Tell what reproduce would run, and how long it took la
 # A stamp depends on its notebook, the profile, the data, and on the modules which the notebook
 # imports, directly or not: run_notebook lists those in NN.d, included below.
 .SECONDEXPANSION:
-$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(PARENT) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
+$(STAMPS): $(BUILD)/%.done: $$(wildcard notebooks/$$*_*.ipynb) $(PROFILE_FILE) $(PARENT) $(SECOND) $(DATA) $(PUBLIC) $(JUDGING) $(INSTALLED) | $(ANNOUNCE)
 	@$(PY) -m replication.workflow.run_notebook $< --profile $(PROFILE_FILE) --out $(FIGURES) --build $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d)

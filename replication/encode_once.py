@@ -59,15 +59,21 @@ def once_cost(run: Run) -> float:
 
 
 def at_scale(run: Run) -> Run:
-    """Return the run with as many traces a question as the profile gives this judge."""
+    """Return the run whose Table 2 has as many traces a question as notebook 08 replays."""
     once, profile = once_settings(run), run.profile
-    traces = profile.traces.model_copy(update={"online_per_question": once.traces})
+    many = {"online_per_question": once.traces, "online": once.online or profile.traces.online}
+    traces = profile.traces.model_copy(update=many)
     sizes = {"max_representatives": once.max_representatives, "k2": once.k2, "k3": once.k2}
     pruning = profile.pruning.model_copy(update=sizes)
     warmup = min(profile.deepconf.warmup * once.traces // profile.traces.online_per_question, 16)
     deepconf = profile.deepconf.model_copy(update={"warmup": max(1, warmup)})
     more = {"traces": traces, "pruning": pruning, "deepconf": deepconf}
     return Run(profile.model_copy(update=more), run.out, run.work)
+
+
+def prunes_at_scale(run: Run) -> bool:
+    """Return whether this judge prunes those many traces: unless Table 2's is cheaper still."""
+    return run.profile.judge.prunes in ("trained", "once")
 
 
 def once_name(run: Run) -> str:

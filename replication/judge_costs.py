@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.judging.score_cache import CachedJudge
 from deepprune_core.metrics import Interval
 from deepprune_core.pruner import PruningConfig, StoredQuestion
@@ -20,7 +19,7 @@ from replication.encode_once import (
     once_tau,
     open_once,
 )
-from replication.methods import Online, fast, play_online
+from replication.methods import fast
 from replication.online import (
     Cell,
     control_cell,
@@ -180,11 +179,3 @@ def once_representatives(run: Run, setup: OnlineSetup) -> Table | str:
 def _one(found: Sequence[JudgeCost], name: str) -> JudgeCost:
     exact = [one for one in found if one.judge == name]
     return next(iter(exact or [one for one in found if one.judge.startswith(name)]))
-
-
-def results_at_scale(large: Run, judge: EncodeOnceJudge, judge_cost: float) -> list[Online]:
-    """Return all methods of Table 2 with the judge that reads once; ``large``: :func:`at_scale`."""
-    stored = once_scores(large, judge, large.online)
-    seen = [once_questions(large, judge, stored, one) for one in large.online]
-    prices = [judge_cost] * len(seen)
-    return for_each(large, play_online, large.online, seen, prices)

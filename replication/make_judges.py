@@ -36,6 +36,7 @@ from replication.encode_once import (
     once_scores,
     once_settings,
     open_once,
+    prunes_at_scale,
     train_once,
 )
 from replication.judges import (
@@ -215,9 +216,9 @@ def score_states(run: Run) -> None:
 
 def score_once(run: Run) -> None:
     """Score all pairs of the tests, and of as many traces as notebook 08 replays."""
-    large, scores = at_scale(run), once_settings(run).scores
+    asked, scores = at_scale(run) if prunes_at_scale(run) else run, once_settings(run).scores
     if scores is not None:
-        once_scores(large, open_once(run), (*large.online, *unmet(run)), ROOT / scores)
+        once_scores(asked, open_once(run), (*asked.online, *unmet(run)), ROOT / scores)
 
 
 def unmet(run: Run) -> list[GradedTraces]:

@@ -101,10 +101,12 @@ def differences(
     return [Difference(what, value, differs) for (what, _, _), value, differs in told]
 
 
-def paired_table(run: Run, found: Sequence[Difference], zero: JudgeResult) -> Table:
+def paired_table(
+    run: Run, found: Sequence[Difference], zero: JudgeResult, *, name: str = "table1_paired"
+) -> Table:
     """Return the differences as a table."""
     return Table(
-        "table1_paired",
+        name,
         f"Which rows of Table 1 differ. {run.profile.caption}",
         ("comparison", "difference in AUROC", "differs (Holm, 5 %)"),
         tuple((d.what, number(d.value), "yes" if d.differs else "no") for d in found),

@@ -162,7 +162,7 @@ def paper_cut(cut: Truncation) -> Cut:
     return "tokens" if cut.kind == "tokens" else "words"
 
 
-def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
+def table1(run: Run, results: Sequence[JudgeResult], *, name: str = "table1") -> Table:
     """Return Table 1: eight judges, AUROC and TNR@FNR=0.2, ours and the paper's averages."""
     reference = load_reference()
     columns = skill_columns("training", results[0].parts)
@@ -173,7 +173,7 @@ def table1(run: Run, results: Sequence[JudgeResult]) -> Table:
     showed = np.mean([p.data.showed_answer for r in results for p in r.parts])
     first = results[0]
     return Table(
-        "table1",
+        name,
         f"Judges on traces that they have not met (Table 1). {run.profile.caption}",
         columns,
         (*rows, *bound_rows(run, results, len(columns))),

@@ -29,9 +29,14 @@ BESIDE = ("DeepPrune, oracle judge", "DeepPrune, random judge", "adaptive consis
 
 
 def table2(
-    run: Run, results: Sequence[Online], judge_cost: float, *, name: str = "table2"
+    run: Run,
+    results: Sequence[Online],
+    judge_cost: float,
+    *,
+    name: str = "table2",
+    judge: str | None = None,
 ) -> Table:
-    """Return Table 2: every method on every reasoner and benchmark."""
+    """Return Table 2: every method on every reasoner and benchmark; ``judge``: who pruned."""
     rows: list[tuple[str, ...]] = []
     for online in results:
         for benchmark in online.traces.traces.benchmarks:
@@ -56,6 +61,7 @@ def table2(
         tuple(rows),
         (f"N: {n} questions a reasoner; means over {orders} arrival orders; intervals from "
          "resampling questions.",
+         *([f"The judge: {judge}; τ = {run.profile.pruning.tau:g}."] if judge else []),
          f"Net adds the judge's prompt tokens at {judge_cost:.3g} of a reasoner's token.",
          f"'{CONTROL}' is the plain majority vote of k random traces that costs what DeepPrune "
          "costs, question by question; 'net' also grants it the judge's tokens. It takes all "

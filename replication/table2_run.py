@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from deepprune_core.engines.named_judges import open_named_judge
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
+from deepprune_core.judging.encode_once import EncodeOnceJudge
 from deepprune_core.judging.inputs import Judge
 from deepprune_core.judging.pair_data import judge_data, merge
 from deepprune_core.judging.pair_scores import read_pair_scores
@@ -24,7 +25,16 @@ from deepprune_core.reporting.tables import Table, write_table
 from deepprune_core.truncation import Tokenizer
 from replication.both_judges import PAIRWISE
 from replication.encode_once import NAME as ONCE
-from replication.encode_once import has_once, once_cost, once_questions, once_scores, open_once
+from replication.encode_once import (
+    at_scale,
+    has_once,
+    once_cost,
+    once_questions,
+    once_scores,
+    once_tau,
+    open_once,
+    prunes_at_scale,
+)
 from replication.judges import BF16_TOLERANCE, CHECKED, open_judge, score_afresh
 from replication.methods import Online, play_online
 from replication.online import stored_questions
@@ -82,11 +92,20 @@ def open_online(run: Run) -> OnlineSetup:
     return replace(found, run=with_tau(run, tau), check=check)
 
 
+def open_at_scale(run: Run) -> OnlineSetup:
+    """Return the reader of notebook 08's many traces, which reads each prefix once."""
+    large = at_scale(run)
+    if not prunes_at_scale(run):
+        return open_online(large)
+    judge = open_once(large)
+    return replace(open_reading_once(large, judge), run=with_tau(large, once_tau(large, judge)))
+
+
 def _open_online(run: Run) -> OnlineSetup:
     if run.profile.judge.given:
         return open_given(run, run.profile.judge.given)
     if run.profile.judge.prunes == "once" and has_once(run):
-        return open_reading_once(run)
+        return open_reading_once(run, open_once(run))
     if run.profile.judge.prunes == "states":
         return open_own_states(run)
     if run.profile.judge.prunes != "trained":
@@ -161,9 +180,8 @@ def open_own_states(run: Run) -> OnlineSetup:
     )
 
 
-def open_reading_once(run: Run) -> OnlineSetup:
+def open_reading_once(run: Run, judge: EncodeOnceJudge) -> OnlineSetup:
     """Return the judge that reads each prefix once, with all scores and the price of reading."""
-    judge = open_once(run)
     stored = once_scores(run, judge, run.online)
     questions = tuple(once_questions(run, judge, stored, traces) for traces in run.online)
     check = "judge: each prefix read once; a sample scored afresh agrees with the store"

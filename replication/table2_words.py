@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deepprune_core.metrics import Interval
 from deepprune_core.pruner import PruningConfig
 from replication.methods import CONTROL, FAST, REASC, Online, named
 from replication.online import Cell, difference
@@ -90,6 +91,33 @@ def table2_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         *_better_than_perfect(every, models),
     )
     return f"{costs} {votes}"
+
+
+def many_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
+    """Return what Table 2 says with as many traces as are stored, in the order one would ask."""
+    every = [online.on("all")[1] for online in results]
+    pruned = [named(cells, "DeepPrune") for cells in every]
+    sizes = span([str(max(map(len, online.traces.traces.traces))) for online in results])
+    questions = span([str(len(online.traces.traces.questions)) for online in results])
+    lost = [difference(run, p, cells[0]) for p, cells in zip(pruned, every, strict=True)]
+    net = [online.gain(run, p, judge_cost) for online, p in zip(results, pruned, strict=True)]
+    models = [online.traces.model for online in results]
+
+    def points(differences: Sequence[Interval]) -> str:
+        told = zip(differences, models, strict=True)
+        return ", ".join(f"{rate(one)} points on {model}" for one, model in told)
+
+    return run.note(
+        "08-many",
+        f"With {sizes} traces of {questions} questions each DeepPrune saves {_saved(run, pruned)} "
+        f"of the generated tokens, {_saved(run, pruned, judge_cost)} with the judge's counted.",
+        f"Against all of them its accuracy changes by {points(lost)}; against a plain vote that "
+        f"costs as much, the judge counted, by {points(net)}.",
+        "A judge that knows which pairs agree would win "
+        f"{_gained(run, results, 'DeepPrune, oracle judge')} over a plain vote of its tokens.",
+        f"Adaptive consistency saves {_saved(run, [named(cells, ADAPTIVE) for cells in every])} "
+        f"and changes accuracy by {_changed(every, ADAPTIVE)} points.",
+    )
 
 
 def _rule_words(run: Run, results: Sequence[Online], every: Sequence[Cells]) -> str:

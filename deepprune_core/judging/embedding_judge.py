@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepprune_core.judging.pair_regression import PairRegression
-from deepprune_core.judging.sentence_bert import TextVectors, prefix_tokens
+from deepprune_core.judging.sentence_bert import EmbedsOnce, TextVectors
 
 if TYPE_CHECKING:
     from deepprune_core.judging.inputs import JudgeInput
 
 
-class EmbeddingJudge(PairRegression):
+class EmbeddingJudge(EmbedsOnce, PairRegression):
     """P(same) from |u - v| and u * v of both prefixes' embeddings u and v.
 
     Args:
@@ -28,14 +28,9 @@ class EmbeddingJudge(PairRegression):
     def __init__(self, vectors: TextVectors, *, penalty: float = 1.0) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        self._of_texts = vectors
+        self.of_texts = vectors
         super().__init__(LogisticRegression(C=1 / penalty, max_iter=500))
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens the encoder reads per pair: ``(n,)`` int64."""
-        encoder = self._of_texts.encoder
-        return np.maximum(1, prefix_tokens(encoder, inputs, int(encoder.max_seq_length or 512)))
 
     def vectors(self, inputs: Sequence[JudgeInput]) -> tuple[np.ndarray, np.ndarray]:
         """Return the embeddings of first and second prefixes, ``(n, size)`` each."""
-        return self._of_texts.of_pairs(inputs)
+        return self.of_texts.of_pairs(inputs)

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from deepprune_core.formats.files import whole_file
+from deepprune_core.judging.inputs import first_readings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -80,6 +81,12 @@ class TextVectors:
         both = self([p.first for p in inputs] + [p.second for p in inputs]).astype(np.float64)
         return both[: len(inputs)], both[len(inputs) :]
 
+    def num_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """Return how many of a text's tokens the encoder reads: ``(n,)`` int64, at least 1."""
+        encode, most = self.encoder.tokenizer.encode, int(self.encoder.max_seq_length or 512)
+        counts = [len(encode(t, add_special_tokens=False, verbose=False)[:most]) for t in texts]
+        return np.maximum(1, np.array(counts, dtype=np.int64))
+
     def _key(self, text: str) -> bytes:
         return sha256(self._reader + b"\0" + text.encode("utf-8", "surrogatepass")).digest()
 
@@ -103,30 +110,29 @@ class TextVectors:
             np.savez(file, keys=keys, vectors=np.array(list(self._known.values())))
 
 
-class SentenceBertJudge:
+class EmbedsOnce:
+    """What a judge of vectors costs: each prefix is embedded once, and no question is read."""
+
+    of_texts: TextVectors
+
+    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
+        """Return the tokens of reading these pairs from nothing: see :func:`first_readings`."""
+        return first_readings(self, inputs)
+
+    def text_tokens(self, texts: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Return the tokens that the encoder reads of each prefix: ``(n,)`` int64."""
+        return self.of_texts.num_tokens([prefix for _, prefix in texts])
+
+
+class SentenceBertJudge(EmbedsOnce):
     """Scores a pair by (1 + cosine) / 2 of its prefixes' vectors."""
 
     def __init__(self, vectors: TextVectors) -> None:
-        self.vectors = vectors
+        self.of_texts = vectors
 
     def score(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
         """Return a similarity in [0, 1] per pair: ``(n,)`` float64."""
         if not inputs:
             return np.zeros(0)
-        first, second = self.vectors.of_pairs(inputs)
+        first, second = self.of_texts.of_pairs(inputs)
         return np.clip((1 + (first * second).sum(axis=1)) / 2, 0.0, 1.0)
-
-    def num_tokens(self, inputs: Sequence[JudgeInput]) -> np.ndarray:
-        """Return the tokens both prefixes have for the encoder: ``(n,)`` int64."""
-        return prefix_tokens(self.vectors.encoder, inputs)
-
-
-def prefix_tokens(
-    encoder: SentenceTransformer, inputs: Sequence[JudgeInput], limit: int | None = None
-) -> np.ndarray:
-    """Return the encoder's tokens of both prefixes per pair, at most ``limit`` each: ``(n,)``."""
-    count = {
-        text: len(encoder.tokenizer.encode(text, add_special_tokens=False, verbose=False)[:limit])
-        for text in {text for pair in inputs for text in (pair.first, pair.second)}
-    }
-    return np.array([count[p.first] + count[p.second] for p in inputs], dtype=np.int64)

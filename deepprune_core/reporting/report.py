@@ -39,8 +39,8 @@ CAPTIONS = {
     "it.",
     "table2_figure": "Table 2: tokens against the gain in accuracy over a plain vote of random "
     "traces that costs the same. Above the line a method is worth its judge.",
-    "table2_many_figure": "The same with as many traces as are stored, and the judge that reads "
-    "each prefix once.",
+    "table2_many_figure": "The same with as many traces as are stored. The judge reads each "
+    "prefix once.",
     "table3_figure": "Table 3: what the threshold does. Each point is a threshold.",
     "hero": "One question, chosen because it saves much: each bar is a trace, coloured by "
     "cluster; the pale part was never generated.",
@@ -91,7 +91,16 @@ SECTIONS = (
     Section(
         "04",
         "Table 1: the judge on unseen reasoners",
-        ("table1", "table1_figure", "table1_paired", "readers", "leakage", "leak_crossed"),
+        (
+            "table1",
+            "table1_figure",
+            "table1_paired",
+            "table1_second",
+            "table1_second_paired",
+            "readers",
+            "leakage",
+            "leak_crossed",
+        ),
     ),
     Section(
         "05",

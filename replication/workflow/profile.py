@@ -123,7 +123,8 @@ class JudgeSection(Section):
     ``shown_pairs``: pairs of the short training that notebook 03 shows live. ``rows``: which
     rows of Table 1 are trained. ``zero_shot_symmetric``: the untrained judge reads both orders of
     a pair, and its scores are averaged; ``zero_shot_scores`` holds them where they ship.
-    ``leak_scores``: those of the twins of :mod:`replication.leak_study`.
+    ``leak_scores``: those of the twins of :mod:`replication.leak_study`. ``second``: a profile
+    whose judges, on another base, stand beside Table 1 (:mod:`replication.second_base`).
 
     ``prunes``: which judge Tables 2 and 3 use: the trained one, the one that reads each prefix
     ``once``, a logistic regression on embeddings, or the reasoner's own states.
@@ -147,6 +148,7 @@ class JudgeSection(Section):
     zero_shot_symmetric: bool = False
     zero_shot_scores: Path | None = None
     leak_scores: Path | None = None
+    second: str | None = None
     prunes: Literal["trained", "once", "embeddings", "states"] = "trained"
     rows: tuple[Literal["plain", "focal", "oversampling", "both"], ...] = (
         "plain", "focal", "oversampling", "both",

@@ -22,8 +22,8 @@ class EncodeOnceSection(Section):
     scores of all stored pairs. ``judge_cost``: the price of one of its tokens, where it is not
     ``pruning.judge_cost``.
 
-    Notebook 08 replays ``traces`` a question with it, where clusters have
-    ``max_representatives`` and ``k2`` traces finish.
+    Notebook 08 replays ``traces`` a question of the files ``online`` (default: Table 2's), where
+    clusters have ``max_representatives`` and ``k2`` traces finish.
     """
 
     epochs: int = Field(5, ge=1)
@@ -33,6 +33,7 @@ class EncodeOnceSection(Section):
     scores: Path | None = None
     judge_cost: float | None = Field(None, ge=0)
     traces: int = Field(64, ge=2)
+    online: tuple[Path, ...] = ()
     max_representatives: int = Field(8, ge=1)
     k2: int = Field(8, ge=1)
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from deepprune_core.judging.embedding_judge import EmbeddingJudge
-from deepprune_core.judging.inputs import JudgeInput
+from deepprune_core.judging.inputs import JudgeInput, TokenMeter
 from deepprune_core.judging.sentence_bert import SentenceBertJudge, TextVectors, open_encoder
 
 ADD = "First we add the apples and the pears, so the sum is twelve."
@@ -62,11 +62,15 @@ def test_one_kind_of_pairs_teaches_nothing_and_is_refused(vectors):
         EmbeddingJudge(vectors).fit([pair(ADD, PLANE)], np.array([False]))
 
 
-def test_tokens_are_counted_up_to_what_the_encoder_reads(encoder, vectors):
-    whole = SentenceBertJudge(vectors).num_tokens([pair(ADD, "apple " * 1000)])
-    read = EmbeddingJudge(vectors).num_tokens([pair(ADD, "apple " * 1000)])
-    one = len(encoder.tokenizer.encode(ADD, add_special_tokens=False))
-    assert whole[0] == one + 1000 and read[0] == one + encoder.max_seq_length
+def test_a_prefix_is_counted_once_and_up_to_what_the_encoder_reads(encoder, vectors):
+    one, two = (len(encoder.tokenizer.encode(t, add_special_tokens=False)) for t in (ADD, PLANE))
+    pairs = [pair(ADD, "apple " * 1000), pair(ADD, PLANE), pair(PLANE, ADD)]
+    for judge in (SentenceBertJudge(vectors), EmbeddingJudge(vectors)):
+        assert judge.num_tokens(pairs).tolist() == [one + encoder.max_seq_length, two, 0]
+        meter = TokenMeter(judge)
+        for asked in pairs:
+            meter.add([asked])
+        assert meter.tokens == one + encoder.max_seq_length + two
 
 
 def test_kept_vectors_are_the_encoders_own_and_a_second_opening_embeds_nothing(encoder, tmp_path):
