@@ -29,6 +29,7 @@ from replication.online import (
     play_consistency,
     stored_questions,
 )
+from replication.readers import EMBEDDINGS
 from replication.replays import for_each, play_pruning
 from replication.representatives import play_choices, representatives_table
 from replication.run import GradedTraces, Run
@@ -121,7 +122,9 @@ def judges_table(run: Run, found: dict[str, list[JudgeCost]]) -> Table:
          "accuracy (%)", "against all (points)", "against a vote of equal net cost (points)"),
         tuple(rows),
         (f"Net adds the judge's prompt tokens, at this share of a reasoner's token: {told}. "
-         f"'{NAME}' is charged question and prefix once a trace; 'fast' asks one fixed "
+         f"'{NAME}' is charged question and prefix once a trace"
+         + (", the embeddings the prefix alone" if EMBEDDINGS in prices else "")
+         + "; 'fast' asks one fixed "
          f"representative a cluster. τ is {run.profile.pruning.tau:g} where none is named; the "
          "others were chosen on the development questions.",),
     )  # fmt: skip

@@ -116,14 +116,23 @@ def gains(run: Run, results: Sequence[Online], judge_cost: float) -> dict[str, l
     return found
 
 
-def control_table(run: Run, results: Sequence[Online], *, name: str = "control") -> Table:
+def control_table(
+    run: Run, results: Sequence[Online], *, name: str = "control", with_all: bool = False
+) -> Table:
     """Return DeepPrune, its bounds and peers minus the plain vote of equal tokens.
 
-    All of a reasoner's questions are taken together.
+    All of a reasoner's questions are taken together. ``with_all``: DeepPrune minus the vote of
+    all traces, too.
     """
     rows = []
     for online in results:
         _, cells = online.on("all")
+        if with_all:
+            pruned = named(cells, "DeepPrune")
+            rows.append(
+                (pruned.model, pruned.method, "all tokens", rate(pruned.accuracy(run)),
+                 rate(cells[0].accuracy(run)), rate(difference(run, pruned, cells[0])))
+            )  # fmt: skip
         for method, controls in CONTROLS.items():
             pruned = named(cells, method)
             for control, label in zip(controls, ("same tokens", "same tokens net"), strict=True):

@@ -98,7 +98,7 @@ def open_at_scale(run: Run) -> OnlineSetup:
     if not prunes_at_scale(run):
         return open_online(large)
     judge = open_once(large)
-    return replace(open_reading_once(large, judge), run=with_tau(large, once_tau(large, judge)))
+    return replace(open_reading_once(large, judge), run=with_tau(large, once_tau(run, judge)))
 
 
 def _open_online(run: Run) -> OnlineSetup:
