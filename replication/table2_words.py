@@ -113,8 +113,8 @@ def many_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
         f"of the generated tokens, {_saved(run, pruned, judge_cost)} with the judge's counted.",
         f"Against all of them its accuracy changes by {points(lost)}; against a plain vote that "
         f"costs as much, the judge counted, by {points(net)}.",
-        "A judge that knows which pairs agree would win "
-        f"{_gained(run, results, 'DeepPrune, oracle judge')} over a plain vote of its tokens.",
+        "A judge that knows which pairs agree, in the place of ours, differs from a plain vote of "
+        f"its tokens by {_gained(run, results, 'DeepPrune, oracle judge')}.",
         f"Adaptive consistency saves {_saved(run, [named(cells, ADAPTIVE) for cells in every])} "
         f"and changes accuracy by {_changed(every, ADAPTIVE)} points.",
     )

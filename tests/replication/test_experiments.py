@@ -9,6 +9,7 @@ import pytest
 from deepprune_core.judging.inputs import JudgeInput
 from deepprune_core.judging.pair_data import cut_prefixes
 from deepprune_core.live.stored import judged_pairs
+from replication.encode_once import at_scale
 from replication.judges import is_trained, online_spec
 from replication.redundancy import redundancy_rows, redundancy_words
 from replication.run import LeftOut, Run, open_run, share_of
@@ -50,6 +51,20 @@ def test_cuts_shrink_to_a_share_of_short_traces(run):
 def test_cuts_stay_where_traces_are_long_enough(run):
     long = run.profile.model_copy(update={"cuts": run.profile.cuts.model_copy(update={"words": 4})})
     assert Run(long, run.out, run.work).cuts.words == 4
+
+
+def test_the_many_traces_of_small_begin_with_those_of_table_2(tmp_path):
+    """So Table 2 with more traces differs from the other in their number, not in their luck."""
+    small = Run(load_profile(ROOT / "replication/profiles/small.yaml"), tmp_path, tmp_path)
+    (many,), few = at_scale(small).online, small.online[0].traces
+    first = dict(zip(few.questions, few.traces, strict=True))
+    assert {len(group) for group in many.traces.traces} == {64}
+    assert all(
+        [t.text for t in group[:16]] == [t.text for t in first[question]]
+        for question, group in zip(many.traces.questions, many.traces.traces, strict=True)
+    )
+    templates = [q.question_id.split("/")[1] for q in many.traces.questions]
+    assert len(set(templates)) == len(templates) == 15
 
 
 def test_redundancy_counts_pairs_by_hand(run):
