@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from deepprune_core.metrics import Interval
 from deepprune_core.pruner import PruningConfig
-from replication.methods import CONTROL, FAST, REASC, Online, named
+from replication.methods import CONTROL, CONTROL_NET, FAST, REASC, Online, named
 from replication.online import Cell, difference
 from replication.reporting.evidence import CONFIRMED, OPEN, REFUTED, above
 from replication.reporting.reference import load_reference
@@ -100,7 +100,10 @@ def many_words(run: Run, results: Sequence[Online], judge_cost: float) -> str:
     sizes = span([str(max(map(len, online.traces.traces.traces))) for online in results])
     questions = span([str(len(online.traces.traces.questions)) for online in results])
     lost = [difference(run, p, cells[0]) for p, cells in zip(pruned, every, strict=True)]
-    net = [online.gain(run, p, judge_cost) for online, p in zip(results, pruned, strict=True)]
+    net = [
+        difference(run, p, named(cells, CONTROL_NET))
+        for p, cells in zip(pruned, every, strict=True)
+    ]
     models = [online.traces.model for online in results]
 
     def points(differences: Sequence[Interval]) -> str:
