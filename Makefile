@@ -73,7 +73,7 @@ STAMPS := $(foreach n,$(NOTEBOOKS),$(BUILD)/$(firstword $(subst _, ,$(notdir $(n
 ifneq ($(filter real thinking,$(PROFILE)),)
 PUBLIC := data/public/.done
 endif
-SECOND := $(shell sed -n 's,^  second: *\([a-z0-9-]*\).*,replication/profiles/\1.yaml,p' $(PROFILE_FILE) 2> /dev/null)
+SECOND := $(wildcard $(shell sed -n 's,^  second: *\([a-z0-9-]*\).*,replication/profiles/\1.yaml,p' $(PROFILE_FILE) 2> /dev/null))
 JUDGING := $(shell sed -n 's,^  \(base\|model\): *\(build/models/[a-z0-9.-]*\).*,\2/model.safetensors,p' $(PROFILE_FILE) $(PARENT) $(SECOND) 2> /dev/null | sort -u)
 # A run depends on the folders of data/ that its profile names; what is fetched has a stamp above.
 ROOMS := $(filter-out data/public/,$(shell grep -ohs 'data/[a-z]*/' $(PROFILE_FILE) $(PARENT) | sort -u))

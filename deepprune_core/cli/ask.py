@@ -84,9 +84,9 @@ def ask(
             mode=mode, seed=seed,  # type: ignore[arg-type]
         )  # fmt: skip
         reader, config = open_reader(config, pruning, judge, judge_base, tau, quiet=as_json)
+        asked = open_asker(there.engine, reader, config)
     if not as_json and not there.own_tokens:
         o.err.print("note: no tokenizer at hand, so tokens are words", style="yellow")
-    asked = open_asker(there.engine, reader, config)
     result = asyncio.run(_watched(there.engine, asked, text, n, quiet=as_json))
     _report(result, save, as_json)
 

@@ -130,10 +130,10 @@ def _take_over(
     """
     if known.model != job.model:
         raise ValueError(f"{work}: expected traces of {job.model}, got {known.model}'s")
-    groups = {q.question_id: g for q, g in zip(known.questions, known.traces, strict=True)}
+    groups = dict(zip(known.questions, known.traces, strict=True))
     for question in questions:
         kept, log = _kept(work, job, question), _log(work, question)
-        for index, trace in enumerate(groups.get(question.question_id, ())[: job.num_traces]):
+        for index, trace in enumerate(groups.get(question, ())[: job.num_traces]):
             if index not in kept:
                 log.append(index, trace)
 
